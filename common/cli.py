@@ -1,0 +1,220 @@
+"""The command line of the scripts: the options they share, their errors, their closing lines."""
+
+import argparse
+import functools
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import pandas as pd
+import torch
+
+from common import LabError, data
+from common.models import Design
+from common.results import Results
+from common.sweep import Run, sweep
+from common.training import Recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+SYNTHETIC = {"mnist": "synthetic-digits", "cifar10": "synthetic-objects"}
+RECIPE_OPTIONS = ("epochs", "batch_size", "lr", "momentum")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line and exit with status 2."""
+        self.exit(2, f"{self.prog}: error: {message} (--help lists the options)\n")
+
+
+def number(
+    kind: type[int] | type[float], low: float, high: float = math.inf, *, open_low: bool = False
+) -> Callable[[str], int | float]:
+    """An argparse type: a finite number with low <= number < high, or low < number."""
+
+    def parse(text: str) -> int | float:
+        value = kind(text)
+        if not (low <= value < high) or (open_low and value == low):
+            bounds = f"{'above' if open_low else 'at least'} {low}"
+            bounds += f" and below {high}" if high < math.inf else ""
+            raise argparse.ArgumentTypeError(f"{text} is not {bounds}")
+        return value
+
+    parse.__name__ = "whole number" if kind is int else "number"
+    return parse
+
+
+def parser(description: str, recipes: Sequence[Recipe], dataset: str) -> Parser:
+    """The options that every training script takes.
+
+    Args:
+        description: the script's docstring.
+        recipes: the script's recipes; the first is the default.
+        dataset: `mnist` or `cifar10`.
+    """
+    made = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.set_defaults(recipes=recipes, base=dataset)
+    add = made.add_argument
+    add("--data-dir", type=Path, metavar="DIR", help="root of MNIST/raw and cifar-10-batches-py")
+    add("--synthetic", action="store_true", help="use the built-in images: no download")
+    splits = ["standard", *(data.SPLITS if dataset == "mnist" else ["validation"])]
+    add("--split", choices=splits, default="standard", help="training and test part: %(choices)s")
+    add("--results-dir", type=Path, metavar="DIR", help="where the CSV files are")
+    add("--figures-dir", type=Path, metavar="DIR", help="where the figures go")
+    names = [recipe.name for recipe in recipes]
+    add("--recipe", choices=names, default=names[0], help="how to train: %(choices)s")
+    add("--epochs", type=number(int, 1), metavar="N", help="instead of the recipe's")
+    add("--batch-size", type=number(int, 1), metavar="N", help="instead of the recipe's")
+    add("--lr", type=number(float, 0, open_low=True), metavar="X", help="instead of the recipe's")
+    add("--momentum", type=number(float, 0, 1), metavar="X", help="instead of the recipe's")
+    add("--seeds", type=number(int, 1), default=3, metavar="N", help="train with seeds 0 to N-1")
+    add("--designs", nargs="+", metavar="NAME", help="only these designs")
+    add("--jobs", type=number(int, 1), metavar="N", help="runs trained at once")
+    add("--device", choices=["cpu", "auto", "cuda", "mps"], default="cpu", help="%(choices)s")
+    add("--classes", action="store_true", help="print the per-class table of every design")
+    add("--fresh", action="store_true", help="train again what the results hold")
+    add("--plot-only", action="store_true", help="redraw the figures; train nothing")
+    add("--list", action="store_true", help="print designs, runs and time; train nothing")
+    return made
+
+
+def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options, with what they leave open filled in.
+
+    `recipe` is a Recipe; `label` names it, its changes and the split in file names; `dataset` is
+    the data set's name in the results; `load()` gives it, once, and with --plot-only downloads
+    nothing.
+    """
+    options = parser.parse_args(argv)
+    below = ""
+    if options.synthetic:
+        options.base, below = SYNTHETIC[options.base], "synthetic"
+    options.dataset = data.dataset_name(options.base, options.split)
+    options.data_dir = options.data_dir or Path(os.environ.get("LAB_DATA_DIR") or ROOT / "data")
+    options.results_dir = options.results_dir or ROOT / "results" / below
+    options.figures_dir = options.figures_dir or ROOT / "figures" / below
+
+    named = next(recipe for recipe in options.recipes if recipe.name == options.recipe)
+    changes = {name: getattr(options, name) for name in RECIPE_OPTIONS}
+    changes = {
+        name: value
+        for name, value in changes.items()
+        if value is not None and value != getattr(named, name)
+    }
+    options.recipe = replace(named, **changes)
+    parts = [named.name, *(f"{name.replace('_', '')}{value}" for name, value in changes.items())]
+    options.label = "-".join(parts + ([] if options.split == "standard" else [options.split]))
+
+    @functools.cache
+    def load() -> data.Dataset:
+        if options.plot_only and not data.present(options.base, options.data_dir):
+            raise LabError(f"no {options.base} in {options.data_dir}")
+        return data.load(options.base, options.split, options.data_dir)
+
+    options.load = load
+    options.device = available(options.device)
+    options.jobs = options.jobs or (len(cores()) if options.device == "cpu" else 1)
+    return options
+
+
+def cores() -> Sequence[int]:
+    """The CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return range(os.cpu_count() or 1)
+
+
+def available(device: str) -> str:
+    """The device to train on; raises a LabError if it is not there."""
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return next(name for name, is_there in there.items() if is_there)
+    if not there[device]:
+        raise LabError(f"no {device} device is available here; use --device cpu, or auto")
+    return device
+
+
+def runs(parser: Parser, options: argparse.Namespace, designs: Sequence[Design]) -> list[Run]:
+    """The runs that the options ask for, seed by seed, so that every design has results early."""
+    names = [design.name for design in designs]
+    unknown = sorted(set(options.designs or ()) - set(names))
+    if unknown:
+        parser.error(f"--designs: no {', '.join(unknown)}; there are {', '.join(names)}")
+    return [
+        Run(design, options.recipe, options.dataset, seed)
+        for seed in range(options.seeds)
+        for design in designs
+        if not options.designs or design.name in options.designs
+    ]
+
+
+def train(runs: Sequence[Run], results: Results, options: argparse.Namespace) -> list[Run]:
+    """Train what `results` lacks; returns the runs that failed. Nothing with --plot-only."""
+    if options.plot_only:
+        return []
+    return sweep(runs, results, options.load, options.jobs, options.device, options.fresh)
+
+
+def frames(runs: Sequence[Run], results: Results) -> dict[str, pd.DataFrame]:
+    """Every table, of the designs and the recipe of `runs`, with all seeds that `results` holds.
+
+    The designs come in the order of `runs`.
+
+    Raises:
+        LabError: it holds none.
+    """
+    chosen = {run.key[:-1] for run in runs}
+    if results.frame("runs", chosen).empty:
+        raise LabError(f"{results.path()} holds none of these runs: train them first")
+    order = {name: place for place, name in enumerate(dict.fromkeys(r.design.name for r in runs))}
+    return {
+        table: results.frame(table, chosen).sort_values(
+            "design", key=lambda names: names.map(order), kind="stable", ignore_index=True
+        )
+        for table in results.tables
+    }
+
+
+def command(main: Callable[..., int]) -> Callable[..., int]:
+    """Let a script's main end as every script does: one line and an exit status, no traceback.
+
+    0 done, 1 something failed, 2 the command line is wrong, 130 interrupted (Ctrl-C, a request to
+    terminate, a closed terminal).
+    """
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    @functools.wraps(main)
+    def guarded(argv: Sequence[str] | None = None) -> int:
+        handled = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+        # A signal that is ignored (nohup) stays ignored.
+        handled = [
+            number for number in handled if number and signal.getsignal(number) != signal.SIG_IGN
+        ]
+        before = {number: signal.signal(number, interrupt) for number in handled}
+        try:
+            return main(argv)
+        except (LabError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print(
+                "interrupted: finished runs are kept, the same command carries on", file=sys.stderr
+            )
+            return 130
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    return guarded

@@ -1,0 +1,216 @@
+"""Figures, drawn from results (and, where they show images or filters, from data or weights).
+
+Colours are those of Okabe and Ito, told apart by colour-blind readers; line styles and markers say
+the same in black and white. Every figure names its data set, recipe and n.
+"""
+
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from common.results import replacing
+from common.statistics import converged, summarise
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":")
+WIDTH = 7.2  # inches: a figure at the width of a page keeps its letters legible
+
+
+def caption(frame: pd.DataFrame) -> str:
+    """Data set, recipe with its numbers, and n, from the rows that a figure shows."""
+    row = frame.iloc[0]
+    counts = frame.groupby("design")["seed"].nunique()
+    n = str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    return (
+        f"{row['dataset']}, {row['recipe']}: {row['epochs']} epochs, batch {row['batch_size']}, "
+        f"lr {row['lr']:g}, momentum {row['momentum']:g}; n = {n} seed{'s' * (n != '1')}"
+    )
+
+
+def figure(title: str, note: str, height: float, width: float = WIDTH) -> Figure:
+    """An empty figure with its title and, below it in grey, a note."""
+    made = Figure(figsize=(width, height), layout="constrained")
+    made.suptitle(title, fontsize=11)
+    made.supxlabel(note, fontsize=7.5, color="0.35")
+    return made
+
+
+def save(drawn: Figure, path: Path) -> Path:
+    """Write a figure in one piece, without the version of matplotlib in it; returns `path`."""
+    with replacing(path) as beside:
+        drawn.savefig(beside, format="png", dpi=150, metadata={"Software": None})
+    return path
+
+
+def styles(names: Sequence[str]) -> dict[str, dict]:
+    """For each name a colour and a line style."""
+    looks = zip(names, cycle(COLOURS), cycle(LINES))
+    return {name: {"color": colour, "linestyle": line} for name, colour, line in looks}
+
+
+def learning_curves(
+    epochs: pd.DataFrame, path: Path, loss_line: tuple[float, str] | None = None
+) -> Path:
+    """Loss and accuracy on the test set by epoch: every seed thin, the mean thick.
+
+    Args:
+        epochs: rows of the epochs table.
+        path: the PNG file.
+        loss_line: a loss to mark, and what it is.
+    """
+    drawn = figure("Loss and accuracy on the test set by epoch", caption(epochs), height=3.4)
+    for axes, column, scale in zip(
+        drawn.subplots(1, 2), ("test_loss", "test_accuracy"), (1, 100), strict=True
+    ):
+        for design, look in styles(epochs["design"].unique()).items():
+            rows = epochs[epochs["design"] == design]
+            wide = scale * rows.pivot(index="epoch", columns="seed", values=column)
+            axes.plot(wide.index, wide, linewidth=0.5, alpha=0.6, **look)
+            axes.plot(wide.index, wide.mean(axis=1), linewidth=2, label=design, **look)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    loss, accuracy = drawn.axes
+    loss.set_ylabel("test loss (cross-entropy, nats)")
+    loss.set_yscale("log")
+    if loss_line:
+        loss.axhline(loss_line[0], color="0.3", linewidth=1)
+        loss.annotate(loss_line[1], (1, loss_line[0]), fontsize=7, va="bottom", color="0.3")
+    accuracy.set_ylabel("test accuracy (%)")
+    low = 100 * epochs.loc[epochs["epoch"] > 1, "test_accuracy"].min()
+    if low > 90:  # the first epoch would leave no room for the others
+        accuracy.set_ylim(low - 0.5, 100)
+    accuracy.legend(fontsize=8, loc="lower right")
+    return save(drawn, path)
+
+
+def loss_curve(loss: pd.DataFrame, path: Path) -> Path:
+    """Training loss by step, each point the mean of the steps since the one before."""
+    batch = loss["batch_size"].iloc[0]
+    drawn = figure("Training loss", caption(loss), height=3.4)
+    axes = drawn.subplots()
+    for design, look in styles(loss["design"].unique()).items():
+        wide = loss[loss["design"] == design].pivot(
+            index="step", columns="seed", values="train_loss"
+        )
+        axes.plot(wide.index, wide, linewidth=0.5, alpha=0.6, **look)
+        axes.plot(wide.index, wide.mean(axis=1), linewidth=2, label=f"{design}, mean", **look)
+    axes.set_xlabel(f"training step (batches of {batch} images)")
+    axes.set_ylabel("training loss (cross-entropy, nats)")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return save(drawn, path)
+
+
+def accuracy_by_design(runs: pd.DataFrame, path: Path) -> Path:
+    """Accuracy of every design: seeds as dots, mean and 95 % interval beside them."""
+    kept = converged(runs)
+    drawn = figure("Accuracy on the test set by design", caption(runs), height=3.2)
+    axes = drawn.subplots()
+    dots_and_intervals(axes, kept, "design", "test_accuracy")
+    axes.set_xlabel("design (dots: seeds; bar: mean and 95 % interval)")
+    axes.set_ylabel("test accuracy (%)")
+    return save(drawn, path)
+
+
+def accuracy_by_class(classes: pd.DataFrame, path: Path) -> Path:
+    """Accuracy of every class of one design: seeds as dots, mean and 95 % interval."""
+    drawn = figure("Accuracy on the test set by class", caption(classes), height=3.4)
+    axes = drawn.subplots()
+    dots_and_intervals(axes, classes, "class", "accuracy")
+    overall = 100 * classes["correct"].sum() / classes["total"].sum()
+    axes.axhline(overall, color="0.3", linewidth=1, label=f"all classes: {overall:.1f} %")
+    axes.set_xlabel("class (dots: seeds; bar: mean and 95 % interval)")
+    axes.set_ylabel("test accuracy (%)")
+    axes.set_ylim(0, 100)
+    axes.legend(fontsize=8)
+    return save(drawn, path)
+
+
+def dots_and_intervals(axes: Axes, frame: pd.DataFrame, by: str, column: str) -> None:
+    """`column`, a fraction, in per cent for each value of `by`."""
+    means = summarise(frame, [by], column)
+    for place, (name, *_) in enumerate(means.values):
+        values = 100 * frame.loc[frame[by] == name, column]
+        axes.plot([place - 0.12] * len(values), values, "o", color="0.55", markersize=3.5)
+    middle = 100 * means["mean"]
+    half = (100 * (means["high"] - means["mean"])).fillna(0)
+    axes.errorbar(
+        np.arange(len(means)) + 0.08, middle, half, fmt="_", color=COLOURS[0], capsize=4, ms=12
+    )
+    axes.set_xticks(range(len(means)), means[by])
+    axes.grid(axis="y", alpha=0.3)
+
+
+def confusion_matrices(confusion: pd.DataFrame, path: Path) -> Path:
+    """What each class was taken for, a panel a design: mean counts over the seeds."""
+    designs = list(confusion["design"].unique())
+    columns = min(2, len(designs))
+    lines = -(-len(designs) // columns)
+    drawn = figure(
+        "Confusion on the test set: mean count over seeds",
+        caption(confusion),
+        height=(4.0 if columns == 2 else 6.0) * lines + 0.4,
+        width=8.2 if columns == 2 else WIDTH,
+    )
+    panels = drawn.subplots(lines, columns, squeeze=False).flat
+    for design, axes in zip(designs, panels, strict=False):
+        rows = confusion[confusion["design"] == design]
+        names = list(rows["class"].unique())
+        mean = rows.pivot_table(index="class", columns="predicted", values="count")
+        mean = mean.loc[names, names].to_numpy()
+        wrong = mean.copy()
+        np.fill_diagonal(wrong, np.nan)  # else the right answers hide all others
+        axes.imshow(wrong, cmap="Oranges", vmin=0)
+        for (row, column), count in np.ndenumerate(mean):
+            shade = "white" if row != column and count > 0.7 * np.nanmax(wrong) else "black"
+            text = f"{count:.0f}" if count >= 10 or row == column else f"{count:.1f}"
+            look = {"fontsize": 6.5, "color": shade, "ha": "center", "va": "center"}
+            axes.text(column, row, "" if count == 0 else text, **look)
+        slant = 45 if max(map(len, names)) > 1 else 0
+        axes.set_xticks(range(len(names)), names, fontsize=7, rotation=slant)
+        axes.set_yticks(range(len(names)), names, fontsize=7)
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
+        axes.set_title(design, fontsize=9)
+    for axes in panels:
+        axes.set_axis_off()
+    return save(drawn, path)
+
+
+def image_grid(
+    images: np.ndarray, captions: Sequence[str], columns: int, path: Path, title: str, note: str
+) -> Path:
+    """Images in rows of `columns`, each below its caption.
+
+    Args:
+        images: uint8 (N, C, H, W) with one or three channels, or float in [0, 1].
+        captions: N lines; one that ends in `!` is set in orange.
+        columns: images in a row.
+        path: the PNG file.
+        title: of the figure.
+        note: below it: data set and the rest.
+    """
+    lines = -(-len(images) // columns)
+    drawn = figure(title, note, height=lines * (WIDTH / columns + 0.25) + 0.7)
+    panels = drawn.subplots(lines, columns, squeeze=False).flat
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, image, text in zip(drawn.axes, images, captions, strict=False):
+        if len(image) == 1:
+            axes.imshow(image[0], cmap="gray_r")
+        else:
+            axes.imshow(image.transpose(1, 2, 0))
+        axes.set_title(
+            text.rstrip("!"),
+            fontsize=7.5,
+            pad=2,
+            color=COLOURS[1] if text.endswith("!") else "black",
+        )
+    return save(drawn, path)

@@ -1,0 +1,120 @@
+"""What the scripts print: what there is to do, what was measured, and where it is."""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from common.models import layer_table
+from common.results import Results
+from common.statistics import converged, mean_interval, summarise
+from common.sweep import Run, size
+from common.training import Recipe
+
+
+def print_list(runs: Sequence[Run], results: Results, options: argparse.Namespace) -> None:
+    """Print every design layer by layer, the runs to train, and the time that they will take."""
+    designs = {run.design.name: run.design for run in runs}
+    for design in designs.values():
+        parameters, macs = size(design)
+        print(f"{design.name}: {parameters:,} parameters, {macs:,} multiply-accumulates")
+        for layer in layer_table(design):
+            counts = f"{layer.parameters:>8,} {layer.macs:>9,}" if layer.parameters else ""
+            print(f"  {layer.layer:<7} {layer.kind:<32} {layer.output:<10} {counts}".rstrip())
+    missing = [run for run in runs if options.fresh or run.key not in results]
+    print(f"\n{options.dataset}, {describe(options.recipe)}")
+    print(f"{len(runs)} runs, {len(missing)} to train: {', '.join(map(str, missing)) or 'none'}")
+    seconds = [recorded_seconds(run, results) for run in missing]
+    known = [value for value in seconds if value is not None]
+    if known:
+        print(f"about {duration(sum(known) / options.jobs)} with --jobs {options.jobs}")
+    if len(known) < len(missing):
+        print(f"no recorded time for {len(missing) - len(known)} of them")
+
+
+def recorded_seconds(run: Run, results: Results) -> float | None:
+    """The training time to expect of a run, from recorded runs of its design and batch size."""
+    frame = results.frame()
+    same = frame[
+        (frame["dataset"] == run.dataset)
+        & (frame["design"] == run.design.name)
+        & (frame["batch_size"] == run.recipe.batch_size)
+    ]
+    if same.empty:
+        return None
+    return float((same["train_seconds"] / same["epochs"]).median()) * run.recipe.epochs
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `50 s`, `12 min`, `3.4 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def describe(recipe: Recipe) -> str:
+    """A recipe and its numbers in words."""
+    return (
+        f"{recipe.name} ({recipe.epochs} epochs, batch {recipe.batch_size}, lr {recipe.lr:g}, "
+        f"momentum {recipe.momentum:g})"
+    )
+
+
+def print_summary(runs: pd.DataFrame) -> None:
+    """A line a design: accuracy with its interval, loss, size and time. Diverged runs left out."""
+    print(f"{'design':<14} {'n':>2} {'accuracy':>9} {'95 % interval':>16} {'loss':>8}", end="")
+    print(f" {'parameters':>11} {'train s':>8}")
+    for design, rows in converged(runs).groupby("design", sort=False):
+        accuracy = mean_interval(100 * rows["test_accuracy"])
+        interval = f"{accuracy.low:.2f} to {accuracy.high:.2f}" if accuracy.n > 1 else "(one seed)"
+        print(
+            f"{design:<14} {accuracy.n:>2} {accuracy.mean:>7.2f} % {interval:>16} "
+            f"{rows['test_loss'].mean():>8.4f} {rows['parameters'].iloc[0]:>11,} "
+            f"{rows['train_seconds'].mean():>8.1f}"
+        )
+
+
+def print_classes(classes: pd.DataFrame) -> None:
+    """A table a design: what seed 0 got right of each class, and mean and sd over the seeds."""
+    for design, rows in classes.groupby("design", sort=False):
+        n = rows["seed"].nunique()
+        first = rows["seed"].min()
+        print(f"\n{design}, by class: seed {first}, then mean and sd of {n} seeds")
+        print(f"{'class':<10} {'correct':>8} {'total':>6} {'accuracy':>9} {'mean':>9} {'sd':>7}")
+        seed = rows[rows["seed"] == first].set_index("class")
+        for name, *_, mean, sd, _, _ in summarise(rows, ["class"], "accuracy").values:
+            one = seed.loc[name]
+            spread = f"{100 * sd:>5.1f} %" if n > 1 else "      -"
+            print(
+                f"{name:<10} {one['correct']:>8} {one['total']:>6} "
+                f"{100 * one['accuracy']:>7.1f} % {100 * mean:>7.1f} % {spread}"
+            )
+
+
+def print_closing(
+    results: Results, runs: pd.DataFrame, figures: Sequence[Path], failed: Sequence[Run]
+) -> None:
+    """Where everything is, and which runs diverged or failed."""
+    print(f"\nresults: {nearby(results.path())}, beside it {' '.join(results.beside())}")
+    for path in figures:
+        print(f"figure:  {nearby(path)}")
+    for row in runs.drop(converged(runs).index).itertuples():
+        print(f"diverged (its loss became infinite): {row.design} seed {row.seed}")
+    if failed:
+        print(f"failed: {', '.join(map(str, failed))}; the same command tries again")
+
+
+def nearby(path: Path) -> str:
+    """A path as short as it can be written from the working directory."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def this_command(without: str) -> str:
+    """The command that runs, less one of its options."""
+    words = [nearby(Path(sys.executable)), nearby(Path(sys.argv[0]))]
+    return shlex.join(words + [word for word in sys.argv[1:] if word != without])

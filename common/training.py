@@ -1,0 +1,232 @@
+"""Train one network on one data set from one seed, and evaluate it. Knows nothing of files."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common.data import Dataset, Examples
+
+BLOCK = 1024  # images gathered and normalised at once; measured: 256 is as fast, 4,096 slower
+TEST_BATCH = 1000  # the 2017 report's test batch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. The loss is cross-entropy, the optimiser SGD.
+
+    Options may change epochs, batch size, lr and momentum; all else stands for the name.
+
+    schedule: `constant`, or `one-cycle` (Smith and Topin, 2018): up to `lr` during the first 30 %
+    of the steps and down to nearly zero, along cosines.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+
+
+# What PyTorch's 60-minute tutorial does; every script of Part 1 compares at this budget.
+TUTORIAL = Recipe("tutorial", epochs=2, batch_size=4, lr=0.001, momentum=0.9)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network does on some examples.
+
+    `loss` is the mean cross-entropy; `confusion[t, p]` counts images of class t taken for p
+    (int64, (classes, classes)).
+    """
+
+    loss: float
+    confusion: Tensor
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of the images that are classified correctly."""
+        return self.confusion.diagonal().sum().item() / self.confusion.sum().item()
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch measured: training as it went, then the test set; seconds of training."""
+
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run measured. `step_losses` is float32 (steps,); `weights` lie on the CPU."""
+
+    epochs: list[Epoch]
+    test: Evaluation
+    step_losses: Tensor
+    weights: dict[str, Tensor]
+
+    @property
+    def train_seconds(self) -> float:
+        """Seconds of training alone: evaluation and start-up excluded."""
+        return sum(epoch.seconds for epoch in self.epochs)
+
+
+def train(
+    build: Callable[[], nn.Module],
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Outcome:
+    """Train the network that `build` makes; the same seed gives the same numbers on one thread.
+
+    Seeds torch's global random numbers, from which the initial weights and dropout draw. The order
+    of the images has a stream of its own, so that designs can be compared over the same orders.
+
+    Args:
+        build: makes the network, with fresh weights.
+        dataset: on the device to train on.
+        recipe: how to train.
+        seed: what all random draws derive from.
+        on_epoch: called after each epoch.
+    """
+    order_seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    order = torch.Generator().manual_seed(order_seed)
+    torch.manual_seed(seed)
+    device = dataset.train.labels.device
+    model = build().to(device)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov and recipe.momentum > 0,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+    steps = recipe.epochs * -(-len(dataset.train.labels) // recipe.batch_size)
+    schedule = scheduler(optimizer, recipe, steps)
+
+    epochs, step_losses = [], []
+    for _ in range(recipe.epochs):
+        synchronize(device)
+        started = time.perf_counter()
+        losses, hits = train_epoch(
+            model, batches(dataset, recipe.batch_size, order), optimizer, schedule
+        )
+        step_losses.append(losses.cpu())  # waits for the device
+        seconds = time.perf_counter() - started
+        test = evaluate(model, dataset, dataset.test)
+        epochs.append(
+            Epoch(
+                train_loss=losses.double().mean().item(),
+                train_accuracy=hits.item() / len(dataset.train.labels),
+                test_loss=test.loss,
+                test_accuracy=test.accuracy,
+                seconds=seconds,
+            )
+        )
+        on_epoch(epochs[-1])
+    weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+    return Outcome(epochs, test, torch.cat(step_losses), weights)
+
+
+def train_epoch(
+    model: nn.Module,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None,
+) -> tuple[Tensor, Tensor]:
+    """One pass over the batches.
+
+    Nothing in a step waits for a number: losses and scores stay tensors until the epoch ends.
+
+    Returns:
+        The loss of every step, float32 (steps,), and the count of images classified correctly as
+        they were trained, int64 ().
+    """
+    model.train()
+    losses, scores, labels = [], [], []
+    for x, y in batches:
+        score = model(x)
+        loss = F.cross_entropy(score, y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()
+        losses.append(loss.detach())
+        scores.append(score.detach())
+        labels.append(y)
+    hits = (torch.cat(scores).argmax(1) == torch.cat(labels)).sum()
+    return torch.stack(losses), hits
+
+
+def batches(
+    dataset: Dataset, batch_size: int, order: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The training examples, shuffled: x float32 (batch_size, C, H, W), y int64 (batch_size,).
+
+    The last batch may be smaller. Images are gathered and normalised a block of batches at a time:
+    done for every batch of 4, that is a tenth of a training step.
+    """
+    images, labels = dataset.train
+    block = batch_size * max(1, BLOCK // batch_size)
+    shuffled = torch.randperm(len(labels), generator=order).to(labels.device)
+    for chosen in shuffled.split(block):
+        x = dataset.normalised(images[chosen])
+        yield from zip(x.split(batch_size), labels[chosen].split(batch_size), strict=True)
+
+
+def scheduler(
+    optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler | None:
+    """The learning-rate schedule of the recipe, to be stepped after every batch."""
+    if recipe.schedule == "constant":
+        return None
+    if recipe.schedule == "one-cycle":
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=recipe.lr, total_steps=steps, cycle_momentum=False
+        )
+    raise ValueError(f"no schedule {recipe.schedule}")
+
+
+def predict(model: nn.Module, dataset: Dataset, images: Tensor) -> Tensor:
+    """Scores, float32 (N, classes), for uint8 images (N, C, H, W).
+
+    In eval and inference mode; afterwards the model is in the mode it was in, and no random number
+    was drawn.
+    """
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        parts = [model(dataset.normalised(part)) for part in images.split(TEST_BATCH)]
+    model.train(was_training)
+    return torch.cat(parts)
+
+
+def evaluate(model: nn.Module, dataset: Dataset, examples: Examples) -> Evaluation:
+    """Loss, accuracy and confusion of `model` on `examples`, normalised as `dataset` says."""
+    scores = predict(model, dataset, examples.images)
+    classes = len(dataset.classes)
+    pairs = examples.labels * classes + scores.argmax(1)
+    return Evaluation(
+        loss=F.cross_entropy(scores, examples.labels).item(),
+        confusion=torch.bincount(pairs, minlength=classes**2).view(classes, classes).cpu(),
+    )
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until an accelerator has done what it was given, so that a clock can be read."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

@@ -1,0 +1,237 @@
+"""Part 1: PyTorch's 60-minute tutorial; how well does its network classify CIFAR-10?
+
+    python part1_cifar_tutorial.py                        its four parts, 3 seeds
+    python part1_cifar_tutorial.py --section autograd     one of them
+    python part1_cifar_tutorial.py --synthetic            on built-in images, without a download
+
+Source: https://pytorch.org/tutorials/beginner/deep_learning_60min_blitz.html
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common import LabError, cli, models, plotting, terminal
+from common.data import TUTORIAL_NORMALISATION, Dataset
+from common.results import Results
+from common.sweep import Run, place, trained
+from common.training import TUTORIAL, evaluate, predict
+
+EXPERIMENT = Path(__file__).stem
+DESIGNS = [models.cifar_design("baseline")]
+RECIPES = [TUTORIAL]
+SHOWN = 24  # test images in the figure of predictions
+
+
+@cli.command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Go through the sections that the options ask for."""
+    sections = {"tensors": tensors, "autograd": autograd, "networks": networks}
+    parser = cli.parser(__doc__, RECIPES, dataset="cifar10")
+    names = [*sections, "classifier", "all"]
+    parser.add_argument("--section", choices=names, default="all", help="%(choices)s")
+    options = cli.parse(parser, argv)
+    runs = cli.runs(parser, options, DESIGNS)
+
+    chosen = names[:-1] if options.section == "all" else [options.section]
+    if options.plot_only or options.list:
+        chosen = ["classifier"]  # the others have no results
+    for name in chosen:
+        print(f"\n== {name} ==")
+        if name == "classifier":
+            return classifier(runs, options)
+        sections[name]()
+    return 0
+
+
+def tensors() -> None:
+    """Creation, operations, and the bridge to NumPy, which shares memory."""
+    torch.manual_seed(0)
+    x = torch.tensor([[1, 2], [3, 4]])
+    print(f"from data:\n{x}")
+    print(f"ones like it:\n{torch.ones_like(x)}")
+    noise = torch.rand(2, 3)
+    print(f"random, with shape {tuple(noise.shape)}, {noise.dtype}, on {noise.device}:\n{noise}")
+
+    t = torch.ones(4, 4)
+    t[:, 1] = 0
+    print(f"a column set to zero:\n{t}")
+    print(f"two side by side have the shape {tuple(torch.cat([t, t], dim=1).shape)}")
+    print(f"element by element, t * t:\n{t * t}")
+    print(f"matrix product, t @ t.T:\n{t @ t.T}")
+    t.add_(5)  # an underscore: in place
+    print(f"5 added in place:\n{t}")
+
+    t = torch.ones(5)
+    n = t.numpy()
+    t.add_(1)
+    print(f"a tensor and its NumPy array share memory: {t} and {n}")
+    assert (n == 2).all()
+    n = np.ones(5)
+    t = torch.from_numpy(n)
+    np.add(n, 1, out=n)
+    print(f"and so the other way round: {n} and {t}")
+    assert (t == 2).all()
+
+
+def autograd() -> None:
+    """Gradients that autograd finds, beside those found by hand; a step of gradient descent."""
+    a = torch.tensor([2.0, 3.0], requires_grad=True)
+    b = torch.tensor([6.0, 4.0], requires_grad=True)
+    q = 3 * a**3 - b**2
+    q.backward(gradient=torch.ones(2))
+    print(f"Q = 3a^3 - b^2 at a = {a.tolist()}, b = {b.tolist()}")
+    print(f"dQ/da by autograd {a.grad.tolist()}, by hand 9a^2 = {(9 * a**2).tolist()}")
+    print(f"dQ/db by autograd {b.grad.tolist()}, by hand -2b = {(-2 * b).tolist()}")
+    assert torch.equal(a.grad, 9 * a**2)
+    assert torch.equal(b.grad, -2 * b)
+
+    torch.manual_seed(0)
+    x, target = torch.rand(8, 3), torch.rand(8, 1)
+    model = nn.Linear(3, 1)
+    before = F.mse_loss(model(x), target)
+    before.backward()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer.step()
+    after = F.mse_loss(model(x), target)
+    print(f"a step of gradient descent takes the loss from {before:.4f} to {after:.4f}")
+    assert after < before
+
+
+def networks() -> None:
+    """The network's parameters; a loss, its gradients, and the update that they make."""
+    torch.manual_seed(0)
+    net = models.cifar_cnn()
+    print(net)
+    for name, parameter in net.named_parameters():
+        print(f"{name:<10} {tuple(parameter.shape)!s:<16} {parameter.numel():>7,}")
+    print(f"together {sum(p.numel() for p in net.parameters()):,} parameters")
+
+    x, target = torch.randn(1, 3, 32, 32), torch.randn(1, 10)
+    loss = F.mse_loss(net(x), target)
+    print(f"loss {loss.item():.4f}, made by {loss.grad_fn}")
+    net.zero_grad()
+    print(f"gradient of C1's bias before backward: {net.C1.bias.grad}")
+    loss.backward()
+    print(f"and after it: {net.C1.bias.grad}")
+
+    lr = 0.01
+    by_hand = [parameter.detach() - lr * parameter.grad for parameter in net.parameters()]
+    torch.optim.SGD(net.parameters(), lr=lr).step()
+    assert all(map(torch.allclose, net.parameters(), by_hand))
+    print("SGD's update is weight = weight - lr * gradient")
+    assert F.mse_loss(net(x), target) < loss
+    print(f"after it the loss is {F.mse_loss(net(x), target).item():.4f}")
+
+
+def classifier(runs: Sequence[Run], options: argparse.Namespace) -> int:
+    """Train on CIFAR-10, and tell overall and per-class accuracy."""
+    columns = tuple(DESIGNS[0].columns)
+    results = Results(options.results_dir, EXPERIMENT, columns, ["confusion", "loss"])
+    if options.list:
+        terminal.print_list(runs, results, options)
+        return 0
+    if not options.plot_only:
+        check_transforms(options.load(), options)
+    failed = cli.train(runs, results, options)
+
+    frames = cli.frames(runs, results)
+    print(f"\n{EXPERIMENT} on {options.dataset}, {terminal.describe(options.recipe)}")
+    terminal.print_summary(frames["runs"])
+    terminal.print_classes(frames["classes"])
+    figures = draw(frames, runs[0], results, options)
+    terminal.print_closing(results, frames["runs"], figures, failed)
+    if options.synthetic:
+        print(f"next, on CIFAR-10: {terminal.this_command(without='--synthetic')}")
+    return 1 if failed else 0
+
+
+def check_transforms(dataset: Dataset, options: argparse.Namespace) -> None:
+    """The tutorial's transforms and DataLoader give the numbers that training is given."""
+    from torchvision import transforms
+    from torchvision.datasets import CIFAR10
+
+    mean, deviation = ([value] * 3 for value in TUTORIAL_NORMALISATION)
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, deviation)])
+    if options.dataset == "cifar10":
+        photos = CIFAR10(options.data_dir, train=True, transform=transform)
+    else:
+        pixels = dataset.train.images[:4].permute(0, 2, 3, 1).numpy()  # height, width, channels
+        photos = [
+            (transform(p), int(y)) for p, y in zip(pixels, dataset.train.labels, strict=False)
+        ]
+    x, y = next(iter(torch.utils.data.DataLoader(photos, batch_size=4)))
+    print(f"a batch of the DataLoader: images {tuple(x.shape)}, {x.dtype}, labels {y.tolist()}")
+    assert torch.equal(x, dataset.normalised(dataset.train.images[:4]))
+    assert torch.equal(y, dataset.train.labels[:4])
+    print("the tensors in memory, normalised, are equal to it, and several times faster")
+
+
+def draw(
+    frames: dict[str, pd.DataFrame], run: Run, results: Results, options: argparse.Namespace
+) -> list[Path]:
+    """All figures; those of filters and predictions only where weights (and data) are at hand."""
+
+    def path(what: str) -> Path:
+        return options.figures_dir / f"{EXPERIMENT}_{what}_{options.label}.png"
+
+    drawn = [
+        plotting.loss_curve(frames["loss"], path("loss")),
+        plotting.accuracy_by_class(frames["classes"], path("classes")),
+        plotting.confusion_matrices(frames["confusion"], path("confusion")),
+    ]
+    note = f"{options.dataset}, {terminal.describe(options.recipe)}; seed {run.seed}"
+    try:
+        model = trained(run, results)
+        filters = model.C1.weight.detach()  # (6, 3, 5, 5)
+        low, high = filters.amin((1, 2, 3), True), filters.amax((1, 2, 3), True)
+        pictures, names = ((filters - low) / (high - low)).numpy(), [f"map {i}" for i in range(6)]
+        drawn.append(
+            plotting.image_grid(pictures, names, 6, path("filters"), "Filters of C1", note)
+        )
+        dataset = options.load()
+        check_weights(model, frames["runs"], dataset, options)
+        drawn.append(draw_predictions(model, dataset, path("predictions"), note))
+    except LabError as error:
+        print(f"figures of filters and predictions: {error}")
+    return drawn
+
+
+def check_weights(
+    model: nn.Module, runs: pd.DataFrame, dataset: Dataset, options: argparse.Namespace
+) -> None:
+    """The weights, saved and read again, predict what the network did when it was trained."""
+    recorded = runs[runs["seed"] == 0].iloc[0]
+    if (recorded["device"], recorded["torch"]) != (place("cpu"), torch.__version__):
+        return  # trained elsewhere: the last digits may differ
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in training
+    again = evaluate(model, dataset, dataset.test)
+    torch.set_num_threads(threads)
+    if again.accuracy != recorded["test_accuracy"]:
+        raise LabError(f"the saved weights reach {again.accuracy}, not what was recorded")
+    print(f"\nthe weights of seed 0, read again, reach the same {100 * again.accuracy:.2f} %")
+
+
+def draw_predictions(model: nn.Module, dataset: Dataset, path: Path, note: str) -> Path:
+    """The first test images, each with its class and what the network takes it for."""
+    images, labels = (part[:SHOWN] for part in dataset.test)
+    predicted = predict(model, dataset, images).argmax(1)
+    captions = [
+        f"{dataset.classes[y]} as {dataset.classes[p]}{'' if y == p else '!'}"
+        for y, p in zip(labels, predicted, strict=True)
+    ]
+    right = int((labels == predicted).sum())
+    title = f"Test images, true class and prediction: {right} of {SHOWN} right (wrong in orange)"
+    return plotting.image_grid(images.numpy(), captions, 8, path, title, note)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""Part 2: how well does LeNet-5 read handwritten digits?
+
+python part2_lenet5.py                    the 2017 report's recipe, 3 seeds
+python part2_lenet5.py --recipe modern    what a good schedule makes of the same networks
+python part2_lenet5.py --synthetic        on built-in images, without a download
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from common import LabError, cli, models, plotting, terminal
+from common.data import Dataset
+from common.models import Design
+from common.results import Results
+from common.sweep import Run, trained
+from common.training import Recipe, predict
+
+EXPERIMENT = Path(__file__).stem
+
+DESIGNS = [
+    # 32x32, tanh and average pooling: the paper's network as it is taught today.
+    Design("lenet5", models.lenet5),
+    Design("lenet5-relu", functools.partial(models.lenet5, "relu", nn.MaxPool2d)),
+    # 28x28 with dropout, as in the 2017 report.
+    Design("lenet5-2017", models.lenet5_2017),
+]
+
+RECIPES = [
+    Recipe("report2017", epochs=10, batch_size=64, lr=0.01, momentum=0.5),
+    Recipe(
+        "modern",
+        epochs=20,
+        batch_size=64,
+        lr=0.05,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=5e-4,
+        schedule="one-cycle",
+    ),
+]
+
+REPORTED_LOSS = 0.05  # 'the loss of the model can be lower than 0.05', the 2017 report
+MISREAD = 8  # digits shown of each design
+
+
+@cli.command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train what is missing, print what was measured, draw the figures."""
+    parser = cli.parser(__doc__, RECIPES, dataset="mnist")
+    options = cli.parse(parser, argv)
+    runs = cli.runs(parser, options, DESIGNS)
+    results = Results(options.results_dir, EXPERIMENT, extras=["confusion"])
+    if options.list:
+        terminal.print_list(runs, results, options)
+        return 0
+    failed = cli.train(runs, results, options)
+
+    frames = cli.frames(runs, results)
+    print(f"\n{EXPERIMENT} on {options.dataset}, {terminal.describe(options.recipe)}")
+    terminal.print_summary(frames["runs"])
+    print_reported_loss(frames["epochs"])
+    if options.classes:
+        terminal.print_classes(frames["classes"])
+    figures = draw(frames, runs, results, options)
+    terminal.print_closing(results, frames["runs"], figures, failed)
+    if options.synthetic:
+        print(f"next, on MNIST: {terminal.this_command(without='--synthetic')}")
+    return 1 if failed else 0
+
+
+def print_reported_loss(epochs: pd.DataFrame) -> None:
+    """Whether and when the mean test loss of each design falls below the 2017 report's."""
+    print(f"\nthe 2017 report's test loss below {REPORTED_LOSS}, by the mean over seeds:")
+    for design, rows in epochs.groupby("design", sort=False):
+        mean = rows.groupby("epoch")["test_loss"].mean()
+        below = list(mean.index[mean < REPORTED_LOSS])
+        when = f"after epochs {', '.join(map(str, below))}" if below else "never"
+        print(f"  {design:<12} {when}; least {mean.min():.4f}, last {mean.iloc[-1]:.4f}")
+
+
+def draw(
+    frames: dict[str, pd.DataFrame],
+    runs: Sequence[Run],
+    results: Results,
+    options: argparse.Namespace,
+) -> list[Path]:
+    """All figures; those that show digits only where the data (and weights) are at hand."""
+
+    def path(what: str) -> Path:
+        return options.figures_dir / f"{EXPERIMENT}_{what}_{options.label}.png"
+
+    drawn = [
+        plotting.learning_curves(
+            frames["epochs"], path("curves"), loss_line=(REPORTED_LOSS, "report of 2017: 0.05")
+        ),
+        plotting.accuracy_by_design(frames["runs"], path("accuracy")),
+        plotting.confusion_matrices(frames["confusion"], path("confusion")),
+    ]
+    try:
+        dataset = options.load()
+    except LabError as error:
+        print(f"figures that show digits are left out: {error}")
+        return drawn
+    drawn.append(draw_examples(dataset, options.figures_dir / f"{EXPERIMENT}_examples.png"))
+    try:
+        drawn.append(
+            draw_misread([run for run in runs if run.seed == 0], dataset, results, path("misread"))
+        )
+    except LabError as error:
+        print(f"the figure of misread digits is left out: {error}")
+    return drawn
+
+
+def draw_examples(dataset: Dataset, path: Path) -> Path:
+    """The first training image of each digit: Figure 1 of the lab."""
+    images, labels = dataset.train
+    first = [int((labels == digit).nonzero()[0]) for digit in range(10)]
+    note = f"{dataset.name}: the first training image of each class"
+    return plotting.image_grid(images[first].numpy(), dataset.classes, 10, path, "Digits", note)
+
+
+def draw_misread(runs: Sequence[Run], dataset: Dataset, results: Results, path: Path) -> Path:
+    """The test images that each design misread with the highest probability, one row a design."""
+    images, captions = [], []
+    labels = dataset.test.labels
+    for run in runs:
+        model = trained(run, results)
+        confidence, predicted = predict(model, dataset, dataset.test.images).softmax(1).max(1)
+        wrong = confidence.where(predicted != labels, 0).topk(MISREAD).indices
+        images.append(dataset.test.images[wrong])
+        for i in wrong:
+            captions.append(f"{labels[i]} as {predicted[i]}, {100 * confidence[i]:.0f} %")
+    title = "Digits misread with most confidence: " + ", ".join(run.design.name for run in runs)
+    note = (
+        f"{dataset.name}, test images; {terminal.describe(runs[0].recipe)}, seed 0; a row a design"
+    )
+    return plotting.image_grid(torch.cat(images).numpy(), captions, MISREAD, path, title, note)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
