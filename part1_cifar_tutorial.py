@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 from torch import nn
 
 from common import LabError, cli, models, plotting, terminal
 from common.data import TUTORIAL_NORMALISATION, Dataset
 from common.results import Results
-from common.sweep import Run, place, trained
-from common.training import TUTORIAL, evaluate, predict
+from common.sweep import place, trained
+from common.training import TUTORIAL, Run, evaluate, predict
 
 EXPERIMENT = Path(__file__).stem
 DESIGNS = [models.cifar_design("baseline")]
@@ -146,9 +147,9 @@ def classifier(runs: Sequence[Run], options: argparse.Namespace) -> int:
     print(f"\n{EXPERIMENT} on {options.dataset}, {terminal.describe(options.recipe)}")
     terminal.print_summary(frames["runs"])
     terminal.print_classes(frames["classes"])
-    figures = draw(frames, runs[0], results, options)
+    figures = cli.save(draw(frames, runs[0], results, options), EXPERIMENT, options)
     terminal.print_closing(results, frames["runs"], figures, failed)
-    if options.synthetic:
+    if options.synthetic and not options.plot_only:
         print(f"next, on CIFAR-10: {terminal.this_command(without='--synthetic')}")
     return 1 if failed else 0
 
@@ -176,37 +177,26 @@ def check_transforms(dataset: Dataset, options: argparse.Namespace) -> None:
 
 def draw(
     frames: dict[str, pd.DataFrame], run: Run, results: Results, options: argparse.Namespace
-) -> list[Path]:
+) -> dict[str, Figure]:
     """All figures; those of filters and predictions only where weights (and data) are at hand."""
-
-    def path(what: str) -> Path:
-        return options.figures_dir / f"{EXPERIMENT}_{what}_{options.label}.png"
-
-    drawn = [
-        plotting.loss_curve(frames["loss"], path("loss")),
-        plotting.accuracy_by_class(frames["classes"], path("classes")),
-        plotting.confusion_matrices(frames["confusion"], path("confusion")),
-    ]
+    figures = {
+        "loss": plotting.loss_curve(frames["loss"]),
+        "classes": plotting.accuracy_by_class(frames["classes"]),
+        "confusion": plotting.confusion_matrices(frames["confusion"]),
+    }
     note = f"{options.dataset}, {terminal.describe(options.recipe)}; seed {run.seed}"
     try:
         model = trained(run, results)
-        filters = model.C1.weight.detach()  # (6, 3, 5, 5)
-        low, high = filters.amin((1, 2, 3), True), filters.amax((1, 2, 3), True)
-        pictures, names = ((filters - low) / (high - low)).numpy(), [f"map {i}" for i in range(6)]
-        drawn.append(
-            plotting.image_grid(pictures, names, 6, path("filters"), "Filters of C1", note)
-        )
+        figures["filters"] = draw_filters(model, note)
         dataset = options.load()
-        check_weights(model, frames["runs"], dataset, options)
-        drawn.append(draw_predictions(model, dataset, path("predictions"), note))
+        check_weights(model, frames["runs"], dataset)
+        figures["predictions"] = draw_predictions(model, dataset, note)
     except LabError as error:
-        print(f"figures of filters and predictions: {error}")
-    return drawn
+        print(f"\nfigures of filters and predictions: {error}")
+    return figures
 
 
-def check_weights(
-    model: nn.Module, runs: pd.DataFrame, dataset: Dataset, options: argparse.Namespace
-) -> None:
+def check_weights(model: nn.Module, runs: pd.DataFrame, dataset: Dataset) -> None:
     """The weights, saved and read again, predict what the network did when it was trained."""
     recorded = runs[runs["seed"] == 0].iloc[0]
     if (recorded["device"], recorded["torch"]) != (place("cpu"), torch.__version__):
@@ -220,17 +210,26 @@ def check_weights(
     print(f"\nthe weights of seed 0, read again, reach the same {100 * again.accuracy:.2f} %")
 
 
-def draw_predictions(model: nn.Module, dataset: Dataset, path: Path, note: str) -> Path:
+def draw_filters(model: nn.Module, note: str) -> Figure:
+    """The learned 5x5 filters of C1 as colours, each stretched to the full range."""
+    filters = model.C1.weight.detach()  # (6, 3, 5, 5)
+    low, high = filters.amin((1, 2, 3), True), filters.amax((1, 2, 3), True)
+    images = ((filters - low) / (high - low)).numpy()
+    names = [f"map {number}" for number in range(1, len(images) + 1)]
+    return plotting.image_grid(images, names, len(images), "Filters of C1", note)
+
+
+def draw_predictions(model: nn.Module, dataset: Dataset, note: str) -> Figure:
     """The first test images, each with its class and what the network takes it for."""
     images, labels = (part[:SHOWN] for part in dataset.test)
     predicted = predict(model, dataset, images).argmax(1)
     captions = [
-        f"{dataset.classes[y]} as {dataset.classes[p]}{'' if y == p else '!'}"
+        f"{dataset.classes[y]}\nas {dataset.classes[p]}{'' if y == p else '!'}"
         for y, p in zip(labels, predicted, strict=True)
     ]
     right = int((labels == predicted).sum())
     title = f"Test images, true class and prediction: {right} of {SHOWN} right (wrong in orange)"
-    return plotting.image_grid(images.numpy(), captions, 8, path, title, note)
+    return plotting.image_grid(images.numpy(), captions, 8, title, note)
 
 
 if __name__ == "__main__":

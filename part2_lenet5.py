@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 
 from common import LabError, cli, models, plotting, terminal
 from common.data import Dataset
 from common.models import Design
 from common.results import Results
-from common.sweep import Run, trained
-from common.training import Recipe, predict
+from common.sweep import trained
+from common.training import Recipe, Run, predict
 
 EXPERIMENT = Path(__file__).stem
 
@@ -68,9 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_reported_loss(frames["epochs"])
     if options.classes:
         terminal.print_classes(frames["classes"])
-    figures = draw(frames, runs, results, options)
+    figures = cli.save(draw(frames, runs, results, options), EXPERIMENT, options)
     terminal.print_closing(results, frames["runs"], figures, failed)
-    if options.synthetic:
+    if options.synthetic and not options.plot_only:
         print(f"next, on MNIST: {terminal.this_command(without='--synthetic')}")
     return 1 if failed else 0
 
@@ -90,58 +91,47 @@ def draw(
     runs: Sequence[Run],
     results: Results,
     options: argparse.Namespace,
-) -> list[Path]:
+) -> dict[str, Figure]:
     """All figures; those that show digits only where the data (and weights) are at hand."""
-
-    def path(what: str) -> Path:
-        return options.figures_dir / f"{EXPERIMENT}_{what}_{options.label}.png"
-
-    drawn = [
-        plotting.learning_curves(
-            frames["epochs"], path("curves"), loss_line=(REPORTED_LOSS, "report of 2017: 0.05")
-        ),
-        plotting.accuracy_by_design(frames["runs"], path("accuracy")),
-        plotting.confusion_matrices(frames["confusion"], path("confusion")),
-    ]
+    reported = (REPORTED_LOSS, f"report of 2017: {REPORTED_LOSS}")
+    figures = {
+        "curves": plotting.learning_curves(frames["epochs"], loss_line=reported),
+        "accuracy": plotting.accuracy_by_design(frames["runs"]),
+        "confusion": plotting.confusion_matrices(frames["confusion"]),
+    }
     try:
         dataset = options.load()
+        figures["examples"] = draw_examples(dataset)
+        first = [run for run in runs if run.seed == 0]
+        figures["misread"] = draw_misread(first, dataset, results)
     except LabError as error:
-        print(f"figures that show digits are left out: {error}")
-        return drawn
-    drawn.append(draw_examples(dataset, options.figures_dir / f"{EXPERIMENT}_examples.png"))
-    try:
-        drawn.append(
-            draw_misread([run for run in runs if run.seed == 0], dataset, results, path("misread"))
-        )
-    except LabError as error:
-        print(f"the figure of misread digits is left out: {error}")
-    return drawn
+        print(f"\nfigures that show digits: {error}")
+    return figures
 
 
-def draw_examples(dataset: Dataset, path: Path) -> Path:
+def draw_examples(dataset: Dataset) -> Figure:
     """The first training image of each digit: Figure 1 of the lab."""
     images, labels = dataset.train
     first = [int((labels == digit).nonzero()[0]) for digit in range(10)]
     note = f"{dataset.name}: the first training image of each class"
-    return plotting.image_grid(images[first].numpy(), dataset.classes, 10, path, "Digits", note)
+    return plotting.image_grid(images[first].numpy(), dataset.classes, 10, "Digits", note)
 
 
-def draw_misread(runs: Sequence[Run], dataset: Dataset, results: Results, path: Path) -> Path:
-    """The test images that each design misread with the highest probability, one row a design."""
+def draw_misread(runs: Sequence[Run], dataset: Dataset, results: Results) -> Figure:
+    """The test images that each design misread with the highest probability, a row a design."""
     images, captions = [], []
     labels = dataset.test.labels
     for run in runs:
-        model = trained(run, results)
-        confidence, predicted = predict(model, dataset, dataset.test.images).softmax(1).max(1)
+        scores = predict(trained(run, results), dataset, dataset.test.images)
+        confidence, predicted = scores.softmax(1).max(1)
         wrong = confidence.where(predicted != labels, 0).topk(MISREAD).indices
         images.append(dataset.test.images[wrong])
         for i in wrong:
             captions.append(f"{labels[i]} as {predicted[i]}, {100 * confidence[i]:.0f} %")
-    title = "Digits misread with most confidence: " + ", ".join(run.design.name for run in runs)
-    note = (
-        f"{dataset.name}, test images; {terminal.describe(runs[0].recipe)}, seed 0; a row a design"
-    )
-    return plotting.image_grid(torch.cat(images).numpy(), captions, MISREAD, path, title, note)
+    names = ", ".join(run.design.name for run in runs)
+    title = f"Digits misread with most confidence, a row a design: {names}"
+    note = f"{dataset.name}, test images; {terminal.describe(runs[0].recipe)}; seed 0"
+    return plotting.image_grid(torch.cat(images).numpy(), captions, MISREAD, title, note)
 
 
 if __name__ == "__main__":

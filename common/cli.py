@@ -13,15 +13,25 @@ from typing import NoReturn
 
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
-from common import LabError, data
+from common import LabError, data, plotting
 from common.models import Design
 from common.results import Results
-from common.sweep import Run, sweep
-from common.training import Recipe
+from common.sweep import sweep
+from common.training import Recipe, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 SYNTHETIC = {"mnist": "synthetic-digits", "cifar10": "synthetic-objects"}
+DATA_DIR_HELP = (
+    "root of MNIST/raw and cifar-10-batches-py; downloaded there if missing "
+    "(default: $LAB_DATA_DIR if set, else data/ in the repository)"
+)
+SPLIT_HELP = (
+    "what to train on and what to test on; validation holds out training images, for choosing "
+    "hyperparameters (default: %(default)s)"
+)
+JOBS_HELP = "runs trained at once (default: the number of CPU cores; 1 on a GPU)"
 RECIPE_OPTIONS = ("epochs", "batch_size", "lr", "momentum")
 
 
@@ -61,22 +71,28 @@ def parser(description: str, recipes: Sequence[Recipe], dataset: str) -> Parser:
     made = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.set_defaults(recipes=recipes, base=dataset)
     add = made.add_argument
-    add("--data-dir", type=Path, metavar="DIR", help="root of MNIST/raw and cifar-10-batches-py")
+    add("--data-dir", type=Path, metavar="DIR", help=DATA_DIR_HELP)
     add("--synthetic", action="store_true", help="use the built-in images: no download")
     splits = ["standard", *(data.SPLITS if dataset == "mnist" else ["validation"])]
-    add("--split", choices=splits, default="standard", help="training and test part: %(choices)s")
-    add("--results-dir", type=Path, metavar="DIR", help="where the CSV files are")
-    add("--figures-dir", type=Path, metavar="DIR", help="where the figures go")
+    add("--split", choices=splits, default="standard", help=SPLIT_HELP)
+    add("--results-dir", type=Path, metavar="DIR", help="of CSV files (default: results/)")
+    add("--figures-dir", type=Path, metavar="DIR", help="(default: figures/)")
     names = [recipe.name for recipe in recipes]
-    add("--recipe", choices=names, default=names[0], help="how to train: %(choices)s")
+    add("--recipe", choices=names, default=names[0], help="how to train (default: %(default)s)")
     add("--epochs", type=number(int, 1), metavar="N", help="instead of the recipe's")
     add("--batch-size", type=number(int, 1), metavar="N", help="instead of the recipe's")
     add("--lr", type=number(float, 0, open_low=True), metavar="X", help="instead of the recipe's")
     add("--momentum", type=number(float, 0, 1), metavar="X", help="instead of the recipe's")
-    add("--seeds", type=number(int, 1), default=3, metavar="N", help="train with seeds 0 to N-1")
+    seeds_help = "train each design with seeds 0 to N-1 (default: %(default)s)"
+    add("--seeds", type=number(int, 1), default=3, metavar="N", help=seeds_help)
     add("--designs", nargs="+", metavar="NAME", help="only these designs")
-    add("--jobs", type=number(int, 1), metavar="N", help="runs trained at once")
-    add("--device", choices=["cpu", "auto", "cuda", "mps"], default="cpu", help="%(choices)s")
+    add("--jobs", type=number(int, 1), metavar="N", help=JOBS_HELP)
+    add(
+        "--device",
+        choices=["cpu", "auto", "cuda", "mps"],
+        default="cpu",
+        help="(default: %(default)s)",
+    )
     add("--classes", action="store_true", help="print the per-class table of every design")
     add("--fresh", action="store_true", help="train again what the results hold")
     add("--plot-only", action="store_true", help="redraw the figures; train nothing")
@@ -183,6 +199,14 @@ def frames(runs: Sequence[Run], results: Results) -> dict[str, pd.DataFrame]:
         )
         for table in results.tables
     }
+
+
+def save(figures: dict[str, Figure], experiment: str, options: argparse.Namespace) -> list[Path]:
+    """Write figures to files named by experiment, what they show, and `label`; returns these."""
+    return [
+        plotting.save(figure, options.figures_dir / f"{experiment}_{what}_{options.label}.png")
+        for what, figure in figures.items()
+    ]
 
 
 def command(main: Callable[..., int]) -> Callable[..., int]:

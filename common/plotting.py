@@ -54,14 +54,11 @@ def styles(names: Sequence[str]) -> dict[str, dict]:
     return {name: {"color": colour, "linestyle": line} for name, colour, line in looks}
 
 
-def learning_curves(
-    epochs: pd.DataFrame, path: Path, loss_line: tuple[float, str] | None = None
-) -> Path:
+def learning_curves(epochs: pd.DataFrame, loss_line: tuple[float, str] | None = None) -> Figure:
     """Loss and accuracy on the test set by epoch: every seed thin, the mean thick.
 
     Args:
         epochs: rows of the epochs table.
-        path: the PNG file.
         loss_line: a loss to mark, and what it is.
     """
     drawn = figure("Loss and accuracy on the test set by epoch", caption(epochs), height=3.4)
@@ -87,10 +84,10 @@ def learning_curves(
     if low > 90:  # the first epoch would leave no room for the others
         accuracy.set_ylim(low - 0.5, 100)
     accuracy.legend(fontsize=8, loc="lower right")
-    return save(drawn, path)
+    return drawn
 
 
-def loss_curve(loss: pd.DataFrame, path: Path) -> Path:
+def loss_curve(loss: pd.DataFrame) -> Figure:
     """Training loss by step, each point the mean of the steps since the one before."""
     batch = loss["batch_size"].iloc[0]
     drawn = figure("Training loss", caption(loss), height=3.4)
@@ -105,10 +102,10 @@ def loss_curve(loss: pd.DataFrame, path: Path) -> Path:
     axes.set_ylabel("training loss (cross-entropy, nats)")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    return save(drawn, path)
+    return drawn
 
 
-def accuracy_by_design(runs: pd.DataFrame, path: Path) -> Path:
+def accuracy_by_design(runs: pd.DataFrame) -> Figure:
     """Accuracy of every design: seeds as dots, mean and 95 % interval beside them."""
     kept = converged(runs)
     drawn = figure("Accuracy on the test set by design", caption(runs), height=3.2)
@@ -116,10 +113,10 @@ def accuracy_by_design(runs: pd.DataFrame, path: Path) -> Path:
     dots_and_intervals(axes, kept, "design", "test_accuracy")
     axes.set_xlabel("design (dots: seeds; bar: mean and 95 % interval)")
     axes.set_ylabel("test accuracy (%)")
-    return save(drawn, path)
+    return drawn
 
 
-def accuracy_by_class(classes: pd.DataFrame, path: Path) -> Path:
+def accuracy_by_class(classes: pd.DataFrame) -> Figure:
     """Accuracy of every class of one design: seeds as dots, mean and 95 % interval."""
     drawn = figure("Accuracy on the test set by class", caption(classes), height=3.4)
     axes = drawn.subplots()
@@ -128,9 +125,9 @@ def accuracy_by_class(classes: pd.DataFrame, path: Path) -> Path:
     axes.axhline(overall, color="0.3", linewidth=1, label=f"all classes: {overall:.1f} %")
     axes.set_xlabel("class (dots: seeds; bar: mean and 95 % interval)")
     axes.set_ylabel("test accuracy (%)")
-    axes.set_ylim(0, 100)
+    axes.set_ylim(-3, 103)
     axes.legend(fontsize=8)
-    return save(drawn, path)
+    return drawn
 
 
 def dots_and_intervals(axes: Axes, frame: pd.DataFrame, by: str, column: str) -> None:
@@ -148,7 +145,7 @@ def dots_and_intervals(axes: Axes, frame: pd.DataFrame, by: str, column: str) ->
     axes.grid(axis="y", alpha=0.3)
 
 
-def confusion_matrices(confusion: pd.DataFrame, path: Path) -> Path:
+def confusion_matrices(confusion: pd.DataFrame) -> Figure:
     """What each class was taken for, a panel a design: mean counts over the seeds."""
     designs = list(confusion["design"].unique())
     columns = min(2, len(designs))
@@ -181,24 +178,23 @@ def confusion_matrices(confusion: pd.DataFrame, path: Path) -> Path:
         axes.set_title(design, fontsize=9)
     for axes in panels:
         axes.set_axis_off()
-    return save(drawn, path)
+    return drawn
 
 
 def image_grid(
-    images: np.ndarray, captions: Sequence[str], columns: int, path: Path, title: str, note: str
-) -> Path:
+    images: np.ndarray, captions: Sequence[str], columns: int, title: str, note: str
+) -> Figure:
     """Images in rows of `columns`, each below its caption.
 
     Args:
         images: uint8 (N, C, H, W) with one or three channels, or float in [0, 1].
-        captions: N lines; one that ends in `!` is set in orange.
+        captions: N texts; one that ends in `!` is set in orange, without it.
         columns: images in a row.
-        path: the PNG file.
         title: of the figure.
         note: below it: data set and the rest.
     """
     lines = -(-len(images) // columns)
-    drawn = figure(title, note, height=lines * (WIDTH / columns + 0.25) + 0.7)
+    drawn = figure(title, note, height=lines * (WIDTH / columns + 0.35) + 0.7)
     panels = drawn.subplots(lines, columns, squeeze=False).flat
     for axes in panels:
         axes.set_axis_off()
@@ -213,4 +209,4 @@ def image_grid(
             pad=2,
             color=COLOURS[1] if text.endswith("!") else "black",
         )
-    return save(drawn, path)
+    return drawn

@@ -1,54 +1,26 @@
 """Runs in, results out: train what is missing, several at a time, and write each when it is done.
 
-Every run is trained in a worker process with one thread, so that its numbers do not depend on how
-many are trained at once. The data set lies in shared memory, once. Only the parent writes.
+Workers train; only the process that calls `sweep` writes, so that no two ever write at once.
 """
 
 import pickle
 import platform
-import signal
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cache
-from multiprocessing.connection import Connection, wait
 
 import torch
-from torch import multiprocessing, nn
+from torch import nn
 from tqdm import tqdm
 
 from common import LabError
 from common.data import Dataset
 from common.models import Design, layer_table
-from common.results import TRAINING_KEY, Key, Results, save_weights
-from common.training import Epoch, Outcome, Recipe, train
+from common.results import TRAINING_KEY, Results, save_weights
+from common.training import Epoch, Outcome, Run
+from common.workers import events
 
 LOSS_WINDOW = 500  # training steps that a row of the loss table is the mean of
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is trained, stored and resumed as one."""
-
-    design: Design
-    recipe: Recipe
-    dataset: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.design.name} seed {self.seed}"
-
-    @property
-    def key(self) -> Key:
-        """The run's key columns."""
-        recipe = self.recipe
-        return (
-            *(self.dataset, self.design.name, *self.design.columns.values()),
-            *(recipe.name, recipe.epochs, recipe.batch_size, recipe.lr, recipe.momentum),
-            self.seed,
-        )
 
 
 def sweep(
@@ -109,92 +81,6 @@ def sweep(
                 failed.append(run)
                 bar.write(f"[{done}/{len(missing)}] {run} failed: {event}", file=sys.stderr)
     return failed
-
-
-Event = Epoch | Outcome | str | None  # an epoch done, run done, run failed and why, run begun
-
-
-def events(
-    runs: Sequence[Run], dataset: Dataset, jobs: int, device: str
-) -> Iterator[tuple[Run, Event]]:
-    """Train `runs`, `jobs` at a time in spawned processes, and tell what happens as it happens.
-
-    A process that dies fails the run it was at, and no other. When the caller stops early, for
-    whatever reason, the processes are ended.
-    """
-    context = multiprocessing.get_context("spawn")
-    waiting = deque(runs)
-    busy: dict[Connection, tuple[multiprocessing.Process, Run]] = {}
-    try:
-        while waiting or busy:
-            while waiting and len(busy) < jobs:
-                ours, theirs = context.Pipe()
-                process = context.Process(target=work, args=(theirs, dataset, device), daemon=True)
-                process.start()
-                theirs.close()
-                yield from hand_out(waiting, ours, process, busy)
-            for connection in wait(list(busy)):
-                process, run = busy[connection]
-                try:
-                    event = pickle.loads(connection.recv_bytes())
-                except (EOFError, OSError):
-                    del busy[connection]
-                    process.join()
-                    yield run, f"its process ended {ending(process.exitcode)}"
-                    continue
-                if not isinstance(event, Epoch):
-                    del busy[connection]
-                    # The next run first, so that its process need not wait for the writer.
-                    yield from hand_out(waiting, connection, process, busy)
-                yield run, event
-    finally:
-        for process, _ in busy.values():
-            process.kill()
-        for process, _ in busy.values():
-            process.join()
-
-
-def hand_out(
-    waiting: deque[Run],
-    connection: Connection,
-    process: multiprocessing.Process,
-    busy: dict[Connection, tuple[multiprocessing.Process, Run]],
-) -> Iterator[tuple[Run, None]]:
-    """Send the next waiting run to a process; without one, close the connection, which ends it."""
-    if not waiting:
-        connection.close()
-        return
-    run = waiting.popleft()
-    busy[connection] = (process, run)
-    with suppress(OSError):  # it has died: reading from it will tell
-        connection.send(run)
-    yield run, None
-
-
-def work(connection: Connection, dataset: Dataset, device: str) -> None:
-    """Train the runs that arrive, until the parent closes the connection or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
-    torch.set_num_threads(1)
-    dataset = dataset.to(device)
-
-    def send(event: Event) -> None:
-        # Plain pickle sends tensors by value: a shared one could outlive this process.
-        connection.send_bytes(pickle.dumps(event))
-
-    with suppress(EOFError, OSError):
-        while True:
-            run = connection.recv()
-            try:
-                send(train(run.design.build, dataset, run.recipe, run.seed, on_epoch=send))
-            except (RuntimeError, MemoryError) as error:
-                send(str(error).splitlines()[0] if str(error) else type(error).__name__)
-
-
-def ending(exitcode: int | None) -> str:
-    """How a process ended, in words."""
-    if exitcode is not None and exitcode < 0:
-        return f"by {signal.Signals(-exitcode).name} (killed, perhaps for want of memory)"
-    return f"with exit code {exitcode}"
 
 
 def tables(

@@ -28,7 +28,7 @@ FONTS = (
 GLYPH = 56  # side of the square that a digit is first drawn in, pixels
 
 
-def digits(seed: int = 0, train: int = 10000, test: int = 2000) -> tuple[Part, Part]:
+def digits(seed: int = 0, train: int = 12000, test: int = 2000) -> tuple[Part, Part]:
     """Training and test part: grey 28 x 28 digits, the ten classes in equal numbers."""
     generator = torch.Generator().manual_seed(seed)
     glyphs = _glyphs()  # (fonts, 10, GLYPH, GLYPH)
@@ -74,7 +74,7 @@ def _distorted(glyphs: Tensor, generator: torch.Generator) -> Tensor:
     angle = _uniform(-0.15, 0.15, count, generator)  # radians
     slant = _uniform(-0.15, 0.15, count, generator)
     size = _uniform(0.85, 1.25, (count, 2), generator)  # above 1 shrinks
-    shift = _uniform(-0.15, 0.15, (count, 2), generator)
+    shift = _uniform(-0.2, 0.2, (count, 2), generator)
     cos, sin = angle.cos(), angle.sin()
     matrix = torch.stack(
         [

@@ -12,8 +12,8 @@ import pandas as pd
 from common.models import layer_table
 from common.results import Results
 from common.statistics import converged, mean_interval, summarise
-from common.sweep import Run, size
-from common.training import Recipe
+from common.sweep import size
+from common.training import Recipe, Run
 
 
 def print_list(runs: Sequence[Run], results: Results, options: argparse.Namespace) -> None:

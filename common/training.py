@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.data import Dataset, Examples
+from common.models import Design
 
 BLOCK = 1024  # images gathered and normalised at once; measured: 256 is as fast, 4,096 slower
 TEST_BATCH = 1000  # the 2017 report's test batch
@@ -37,6 +38,29 @@ class Recipe:
 
 # What PyTorch's 60-minute tutorial does; every script of Part 1 compares at this budget.
 TUTORIAL = Recipe("tutorial", epochs=2, batch_size=4, lr=0.001, momentum=0.9)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One design, recipe, data set and seed: what is trained, stored and resumed as one."""
+
+    design: Design
+    recipe: Recipe
+    dataset: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.design.name} seed {self.seed}"
+
+    @property
+    def key(self) -> tuple[str | int | float, ...]:
+        """What names the run in the result files: the cells of its key columns."""
+        recipe = self.recipe
+        return (
+            *(self.dataset, self.design.name, *self.design.columns.values()),
+            *(recipe.name, recipe.epochs, recipe.batch_size, recipe.lr, recipe.momentum),
+            self.seed,
+        )
 
 
 @dataclass(frozen=True)
@@ -101,8 +125,7 @@ def train(
         seed: what all random draws derive from.
         on_epoch: called after each epoch.
     """
-    order_seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    order = torch.Generator().manual_seed(order_seed)
+    order = image_order(seed)
     torch.manual_seed(seed)
     device = dataset.train.labels.device
     model = build().to(device)
@@ -170,6 +193,11 @@ def train_epoch(
         labels.append(y)
     hits = (torch.cat(scores).argmax(1) == torch.cat(labels)).sum()
     return torch.stack(losses), hits
+
+
+def image_order(seed: int) -> torch.Generator:
+    """The random numbers that shuffle the images of a run; not those of its initial weights."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
 
 
 def batches(

@@ -1,0 +1,113 @@
+"""What several tests share: small data, a short recipe, scripts run as a user runs them."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from common import data, synthetic
+from common.data import Dataset, Examples
+from common.training import Recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on the real data run only where it is."""
+    if not os.environ.get("LAB_DATA_DIR"):
+        skip = pytest.mark.skip(reason="LAB_DATA_DIR does not point to MNIST and CIFAR-10")
+        for item in items:
+            if item.get_closest_marker("real_data"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of the real data sets."""
+    return Path(os.environ["LAB_DATA_DIR"])
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    """A small data set of built-in digits: 300 to train on, 100 to test on."""
+    train, test = (Examples(*part) for part in synthetic.digits(train=300, test=100))
+    return Dataset("synthetic-digits", data.DIGITS, data.MNIST_NORMALISATION, train, test)
+
+
+@pytest.fixture(scope="session")
+def objects() -> Dataset:
+    """A small data set of built-in objects: 200 to train on, 100 to test on."""
+    train, test = (Examples(*part) for part in synthetic.objects(train=200, test=100))
+    normalisation = data.TUTORIAL_NORMALISATION
+    return Dataset("synthetic-objects", synthetic.OBJECTS, normalisation, train, test)
+
+
+@pytest.fixture(scope="session")
+def short() -> Recipe:
+    """Two epochs of batches of 32."""
+    return Recipe("short", epochs=2, batch_size=32, lr=0.05, momentum=0.5)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in a worker: sums in another order would change last digits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+Script = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    """Run a script as a user would: in another folder, with results and figures of its own."""
+
+    def run(name: str, *options: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess:
+        folders = ["--results-dir", tmp_path / "results", "--figures-dir", tmp_path / "figures"]
+        return subprocess.run(
+            [sys.executable, ROOT / name, *options, *folders],
+            cwd=cwd,
+            env={key: value for key, value in os.environ.items() if key != "LAB_DATA_DIR"},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], None]]:
+    """Make a folder and all in it unwritable, for root too: it becomes somebody else meanwhile."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("this system has no such permissions")
+    changed = []
+
+    def protect(folder: Path) -> None:
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+            changed.append(path)
+        for parent in folder.parents:  # somebody else must get there
+            if parent.stat().st_uid == os.geteuid() and parent.stat().st_mode & 0o005 != 0o005:
+                parent.chmod(parent.stat().st_mode | 0o055)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+
+    was = os.geteuid()
+    yield protect
+    os.seteuid(was)
+    for path in changed:
+        path.chmod(0o755)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A temporary folder that another user could reach, its name with a space."""
+    with tempfile.TemporaryDirectory(prefix="the lab ") as name:
+        yield Path(name)

@@ -1,0 +1,155 @@
+"""The data sets as tensors: what is in them, how they are split and normalised."""
+
+import urllib.request
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision import transforms
+
+from common import LabError, data, synthetic
+from common.data import Dataset, Examples, load, stratified
+from common.models import lenet5, mlp
+from common.training import Recipe, train
+
+
+def identities(count: int) -> Examples:
+    """Images that say which they are, so that a split can be checked image by image."""
+    numbers = torch.arange(count)
+    images = torch.stack([numbers // 256, numbers % 256], 1).to(torch.uint8).view(-1, 1, 1, 2)
+    return Examples(images, numbers % 10)
+
+
+@pytest.mark.parametrize(("every", "tested"), [(4, 17500), (3, 23333), (6, 11666)])
+def test_a_split_is_stratified_whole_and_without_overlap(every: int, tested: int) -> None:
+    examples = identities(70000)
+    train, test = stratified(examples, every)
+    assert len(test.labels) == tested
+    both = torch.cat([train.images, test.images]).flatten(1).long()
+    # 70,000 numbers do not fit 16 bits, but number and class together tell them apart.
+    names = {
+        (*pair, label)
+        for pair, label in zip(
+            both.tolist(), [*train.labels.tolist(), *test.labels.tolist()], strict=True
+        )
+    }
+    assert len(names) == len(
+        {
+            (*p, y)
+            for p, y in zip(
+                examples.images.flatten(1).tolist(), examples.labels.tolist(), strict=True
+            )
+        }
+    )
+    counts = torch.bincount(test.labels)
+    assert counts.max() - counts.min() <= 1
+    again, _ = stratified(examples, every)
+    assert torch.equal(again.images, train.images)
+
+
+def test_normalised_is_what_torchvision_gives(objects: Dataset) -> None:
+    image = objects.train.images[0]
+    compose = transforms.Compose(
+        [transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
+    )
+    assert torch.equal(objects.normalised(image), compose(image.permute(1, 2, 0).numpy()))
+
+
+def test_built_in_images_come_from_their_seed() -> None:
+    for draw, shape in ((synthetic.digits, (1, 28, 28)), (synthetic.objects, (3, 32, 32))):
+        (images, labels), (test_images, test_labels) = draw(seed=1, train=50, test=20)
+        assert images.shape == (50, *shape)
+        assert images.dtype == torch.uint8
+        assert torch.bincount(labels).tolist() == [5] * 10
+        assert torch.bincount(test_labels).tolist() == [2] * 10
+        assert torch.equal(images, draw(seed=1, train=50, test=20)[0][0])
+        assert not torch.equal(images, draw(seed=2, train=50, test=20)[0][0])
+        for image in test_images:
+            assert not (images == image).all((1, 2, 3)).any()
+
+
+def test_built_in_digits_need_more_than_a_linear_classifier(tmp_path: Path) -> None:
+    dataset = load("synthetic-digits", "standard", tmp_path)
+    recipe = Recipe("r", epochs=4, batch_size=64, lr=0.03, momentum=0.9, schedule="one-cycle")
+    linear = train(mlp, dataset, recipe, seed=0).test.accuracy
+    convolutional = train(lenet5, dataset, recipe, seed=0).test.accuracy
+    assert convolutional > 0.95
+    assert linear < convolutional - 0.1
+
+
+def test_no_data_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it remembers the proxies
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    for base, title in (("mnist", "MNIST"), ("cifar10", "CIFAR-10")):
+        assert not data.present(base, tmp_path)
+        with pytest.raises(LabError, match=f"{title} is not in .*--data-dir.*--synthetic"):
+            load(base, "standard", tmp_path)
+
+
+@pytest.mark.real_data
+def test_mnist(data_dir: Path) -> None:
+    dataset = load("mnist", "standard", data_dir)
+    assert dataset.train.images.shape == (60000, 1, 28, 28)
+    assert dataset.test.images.shape == (10000, 1, 28, 28)
+    assert dataset.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert dataset.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
+    pixels = dataset.train.images.double() / 255
+    assert (
+        round(pixels.mean().item(), 4),
+        round(pixels.std().item(), 4),
+    ) == data.MNIST_NORMALISATION
+    # No test image is a training image.
+    assert not set(map(bytes, dataset.train.images.numpy())) & set(
+        map(bytes, dataset.test.images.numpy())
+    )
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("split", "train", "test"),
+    [("75-25", 52500, 17500), ("2-1", 46667, 23333), ("validation", 50000, 10000)],
+)
+def test_mnist_splits(data_dir: Path, split: str, train: int, test: int) -> None:
+    dataset = load("mnist", split, data_dir)
+    assert dataset.name == f"mnist-{split}"
+    assert (len(dataset.train.labels), len(dataset.test.labels)) == (train, test)
+    shares = [
+        torch.bincount(part.labels) / len(part.labels) for part in (dataset.train, dataset.test)
+    ]
+    assert (shares[0] - shares[1]).abs().max() < 2e-4
+
+
+@pytest.mark.real_data
+def test_validation_never_sees_the_test_set(data_dir: Path) -> None:
+    standard, held_out = (load("mnist", split, data_dir) for split in ("standard", "validation"))
+    tested = set(map(bytes, standard.test.images.numpy()))
+    for part in (held_out.train, held_out.test):
+        assert not tested & set(map(bytes, part.images.numpy()))
+
+
+@pytest.mark.real_data
+def test_cifar10(data_dir: Path) -> None:
+    dataset = load("cifar10", "standard", data_dir)
+    assert dataset.train.images.shape == (50000, 3, 32, 32)
+    assert torch.bincount(dataset.train.labels).tolist() == [5000] * 10
+    assert torch.bincount(dataset.test.labels).tolist() == [1000] * 10
+    names = [dataset.classes[label] for label in dataset.test.labels[:4]]
+    assert names == ["cat", "ship", "ship", "plane"]  # the tutorial's first test batch
+    assert not set(map(bytes, dataset.train.images.numpy())) & set(
+        map(bytes, dataset.test.images.numpy())
+    )
+
+
+@pytest.mark.real_data
+def test_a_damaged_byte_is_found_before_torchvision_opens_the_file(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    for file in data.mnist_source().files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        whole = bytearray((data_dir / file).read_bytes())
+        if "t10k-labels" in file:
+            whole[-1] ^= 1
+        (tmp_path / file).write_bytes(whole)
+    with pytest.raises(LabError, match="t10k-labels-idx1-ubyte is damaged"):
+        load("mnist", "standard", tmp_path)

@@ -1,0 +1,211 @@
+"""Downloads from real servers on loopback: good, stalled, truncated, corrupted, and none."""
+
+import gzip
+import hashlib
+import io
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from common import LabError, download
+from common.download import Archive, Source, obtain
+
+FILES = {"set/one": b"1" * 5000, "set/two": bytes(range(256)) * 40}
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def tar_of_files() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, content in FILES.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+TAR = tar_of_files()
+HTML = b"<!DOCTYPE html><title>Please log in</title>" * 50
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves the archive; the path says how."""
+
+    released = threading.Event()
+
+    def do_GET(self) -> None:
+        manner = self.path.split("/")[1]
+        if manner == "absent":
+            self.send_error(404)
+            return
+        body = {
+            "html": HTML,
+            "corrupted": TAR[:100] + bytes([TAR[100] ^ 1]) + TAR[101:],
+            "gzip": gzip.compress(FILES["set/one"], mtime=0),
+        }.get(manner, TAR)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if manner == "truncated":
+            self.wfile.write(body[: len(body) // 2])
+        elif manner == "stalled":
+            self.wfile.write(body[: len(body) // 2])
+            self.wfile.flush()
+            self.released.wait(60)
+        elif manner == "drip":
+            for i in range(len(body)):
+                self.wfile.write(body[i : i + 1])
+                self.wfile.flush()
+        else:
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[Callable[[str], str]]:
+    """The address of the archive, served in the manner that is named."""
+    Handler.released.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield lambda manner: f"http://127.0.0.1:{server.server_port}/{manner}/set.tar.gz"
+        Handler.released.set()
+        server.shutdown()
+
+
+def unused_url() -> str:
+    """Nothing listens there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/set.tar.gz"
+
+
+def source(*urls: str) -> Source:
+    files = {name: md5(content) for name, content in FILES.items()}
+    return Source("The set", files, (Archive("set.tar.gz", md5(TAR), urls),))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("manner", ["well", "drip"])
+def test_what_arrives_whole_is_used(tmp_path: Path, url: Callable, manner: str) -> None:
+    obtain(source(url(manner)), tmp_path / "new folder")
+    assert content(tmp_path / "new folder") == FILES
+    assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["set"]
+
+
+def test_gzip_of_a_single_file(tmp_path: Path, url: Callable) -> None:
+    packed = gzip.compress(FILES["set/one"], mtime=0)
+    archive = Archive("set/one.gz", md5(packed), (url("gzip"),))
+    obtain(Source("The set", {"set/one": md5(FILES["set/one"])}, (archive,)), tmp_path)
+    assert content(tmp_path) == {"set/one": FILES["set/one"]}
+
+
+@pytest.mark.parametrize("manner", ["truncated", "corrupted", "html", "absent", "stalled"])
+def test_the_next_mirror_stands_in(
+    tmp_path: Path, url: Callable, manner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "TIMEOUT", 0.3)
+    obtain(source(url(manner), url("well")), tmp_path)
+    assert content(tmp_path) == FILES
+
+
+@pytest.mark.parametrize("manner", ["truncated", "corrupted", "html", "absent", "stalled", "none"])
+def test_nothing_is_left_of_what_is_not_whole(
+    tmp_path: Path, url: Callable, manner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "TIMEOUT", 0.3)
+    bad = unused_url() if manner == "none" else url(manner)
+    with pytest.raises(LabError) as failure:
+        obtain(source(bad), tmp_path)
+    for part in ("The set", str(tmp_path), "--data-dir", "--synthetic", "127.0.0.1"):
+        assert part in str(failure.value)
+    assert "\n" not in str(failure.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_there_is_not_touched(tmp_path: Path, url: Callable) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/one").write_bytes(FILES["set/one"])
+    before = (tmp_path / "set/one").stat()
+    obtain(source(url("well")), tmp_path)
+    assert content(tmp_path) == FILES
+    assert (tmp_path / "set/one").stat().st_ino == before.st_ino
+
+
+def test_a_damaged_file_is_named_with_both_sums(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for name, whole in FILES.items():
+        (tmp_path / name).write_bytes(whole)
+    (tmp_path / "set/two").write_bytes(b"damaged")
+    with pytest.raises(LabError) as failure:
+        obtain(source(), tmp_path)
+    for part in (str(tmp_path / "set/two"), md5(b"damaged"), md5(FILES["set/two"])):
+        assert part in str(failure.value)
+
+
+def test_a_read_only_folder_with_the_data_works(folder: Path, read_only: Callable) -> None:
+    (folder / "set").mkdir()
+    for name, whole in FILES.items():
+        (folder / name).write_bytes(whole)
+    read_only(folder)
+    obtain(source(), folder)
+
+
+def test_a_read_only_folder_without_the_data(folder: Path, read_only: Callable) -> None:
+    read_only(folder)
+    with pytest.raises(LabError, match=r"Permission denied.*--data-dir"):
+        obtain(source(), folder)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_an_interrupted_download_is_never_taken_for_the_data(
+    tmp_path: Path, url: Callable, signum: int
+) -> None:
+    program = textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(ROOT)!r})
+        from pathlib import Path
+        from common import download
+
+        fetch_from = download.urllib.request.urlopen
+        def announce(url, timeout):
+            response = fetch_from(url, timeout=timeout)
+            print("begun", flush=True)
+            return response
+        download.urllib.request.urlopen = announce
+        archive = download.Archive("set.tar.gz", {md5(TAR)!r}, ({url("stalled")!r},))
+        files = { ({name: md5(whole) for name, whole in FILES.items()})!r}
+        download.obtain(download.Source("The set", files, (archive,)), Path({str(tmp_path)!r}))
+    """)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signum)
+    assert process.wait(30) != 0
+    process.stdout.close()
+    assert not (tmp_path / "set").exists()
+    obtain(source(url("well")), tmp_path)  # and the next attempt is not in its way
+    assert {name: (tmp_path / name).read_bytes() for name in FILES} == FILES

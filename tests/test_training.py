@@ -1,0 +1,185 @@
+"""Training and evaluation, against a plain loop and against hand computation."""
+
+import math
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common.data import Dataset, load
+from common.models import cifar_cnn, cifar_design, lenet5_2017, mlp
+from common.training import TUTORIAL, Recipe, batches, evaluate, image_order, scheduler, train
+
+
+class Fixed(nn.Module):
+    """Says for every image what its top left pixel says, with confidence."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 3.0 * F.one_hot(x[:, 0, 0, 0].round().long(), 10).float()
+
+
+def labelled(predicted: list[int], true: list[int], dataset: Dataset) -> tuple:
+    images = torch.zeros(len(true), 1, 28, 28, dtype=torch.uint8)
+    images[:, 0, 0, 0] = torch.tensor(predicted)
+    plain = replace(dataset, normalisation=(0.0, 1 / 255))  # pixels come as they are
+    return plain, dataset.test._replace(images=images, labels=torch.tensor(true))
+
+
+def test_training_does_what_the_plain_loop_does(digits: Dataset, short: Recipe) -> None:
+    """The loop of every tutorial, on the batches that training draws, ends at the same weights."""
+    outcome = train(lenet5_2017, digits, short, seed=3)
+
+    order = image_order(3)
+    torch.manual_seed(3)
+    model = lenet5_2017()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.5)
+    for epoch in range(2):
+        model.train()
+        losses, hits = [], 0
+        for chosen in torch.randperm(300, generator=order).split(32):
+            x = (digits.train.images[chosen] / 255 - 0.1307) / 0.3081
+            y = digits.train.labels[chosen]
+            optimizer.zero_grad()
+            scores = model(x)
+            loss = F.nll_loss(F.log_softmax(scores, dim=1), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            hits += (scores.argmax(1) == y).sum().item()
+        assert outcome.epochs[epoch].train_loss == pytest.approx(sum(losses) / 10, rel=1e-4)
+        assert outcome.epochs[epoch].train_accuracy == pytest.approx(hits / 300, abs=0.01)
+    for name, weights in model.state_dict().items():
+        torch.testing.assert_close(outcome.weights[name], weights, rtol=1e-3, atol=1e-5)
+
+
+def test_a_seed_gives_the_same_numbers_and_another_others(digits: Dataset, short: Recipe) -> None:
+    first, same, other = (train(lenet5_2017, digits, short, seed) for seed in (1, 1, 2))
+    for name, weights in first.weights.items():
+        assert torch.equal(weights, same.weights[name])
+        assert not torch.equal(weights, other.weights[name])
+    assert torch.equal(first.step_losses, same.step_losses)
+    assert torch.equal(first.test.confusion, same.test.confusion)
+
+
+def test_designs_see_the_images_in_the_same_order(digits: Dataset) -> None:
+    def labels(seed: int) -> Tensor:
+        return torch.cat([y for _, y in batches(digits, 32, image_order(seed))])
+
+    assert torch.equal(labels(1), labels(1))
+    assert not torch.equal(labels(1), labels(2))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 64, 299, 300, 5000])
+def test_an_epoch_shows_every_image_once(digits: Dataset, batch_size: int) -> None:
+    parts = list(batches(digits, batch_size, image_order(0)))
+    assert all(len(x) == len(y) == min(batch_size, 300) for x, y in parts[:-1])
+    assert sum(len(y) for _, y in parts) == 300
+    shown = sorted(map(bytes, torch.cat([x for x, _ in parts]).numpy()))
+    assert shown == sorted(map(bytes, digits.normalised(digits.train.images).numpy()))
+
+
+def test_evaluate_counts_as_one_does_by_hand(digits: Dataset) -> None:
+    dataset, examples = labelled([0, 1, 1, 2], [0, 1, 2, 2], digits)
+    result = evaluate(Fixed(), dataset, examples)
+    assert result.accuracy == 0.75
+    expected = torch.zeros(10, 10, dtype=torch.int64)
+    expected[0, 0] = expected[1, 1] = expected[2, 2] = expected[2, 1] = 1
+    assert torch.equal(result.confusion, expected)
+    normaliser = math.log(math.exp(3) + 9)
+    assert result.loss == pytest.approx((3 * (normaliser - 3) + normaliser) / 4)
+
+
+def test_evaluate_does_not_depend_on_its_batches(digits: Dataset) -> None:
+    dataset, examples = labelled([3] * 2500, [3] * 2499 + [4], digits)
+    result = evaluate(Fixed(), dataset, examples)
+    assert result.accuracy == 2499 / 2500
+    assert result.confusion.sum() == 2500
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluate_changes_nothing(digits: Dataset, training: bool) -> None:
+    torch.manual_seed(0)
+    model = lenet5_2017().train(training)
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    first = evaluate(model, digits, digits.test)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert model.training is training
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert first.loss == evaluate(model, digits, digits.test).loss  # no dropout
+
+
+def test_a_run_reports_its_last_epoch(digits: Dataset, short: Recipe) -> None:
+    seen = []
+    outcome = train(partial(mlp, 20), digits, short, seed=0, on_epoch=seen.append)
+    assert seen == outcome.epochs
+    assert len(seen) == short.epochs
+    model = mlp(20)
+    model.load_state_dict(outcome.weights)
+    again = evaluate(model, digits, digits.test)
+    assert (again.loss, again.accuracy) == (seen[-1].test_loss, seen[-1].test_accuracy)
+    assert len(outcome.step_losses) == 2 * 10
+    assert outcome.train_seconds == sum(epoch.seconds for epoch in seen)
+
+
+def test_one_cycle_rises_to_the_rate_of_the_recipe_and_falls_to_nothing() -> None:
+    recipe = Recipe("r", epochs=5, batch_size=10, lr=0.2, momentum=0.9, schedule="one-cycle")
+    optimizer = torch.optim.SGD(mlp().parameters(), lr=recipe.lr, momentum=recipe.momentum)
+    schedule = scheduler(optimizer, recipe, steps=100)
+    rates = []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"])
+        assert optimizer.param_groups[0]["momentum"] == 0.9
+        optimizer.step()
+        schedule.step()
+    assert max(rates) == pytest.approx(0.2)
+    assert 25 <= rates.index(max(rates)) <= 33
+    assert rates[-1] < 1e-4
+
+
+def test_an_unknown_schedule_is_refused(digits: Dataset) -> None:
+    with pytest.raises(ValueError, match="no schedule"):
+        train(mlp, digits, Recipe("r", 1, 32, 0.1, 0.0, schedule="cosine"), seed=0)
+
+
+def test_a_diverging_run_ends_as_what_it_is(digits: Dataset) -> None:
+    recipe = Recipe("r", epochs=3, batch_size=32, lr=1e9, momentum=0.9)
+    outcome = train(partial(mlp, 20), digits, recipe, seed=0)
+    assert not math.isfinite(outcome.epochs[-1].train_loss)
+    assert 0 <= outcome.epochs[-1].test_accuracy <= 1
+
+
+def test_momentum_zero_does_without_nesterov(digits: Dataset) -> None:
+    recipe = Recipe("r", epochs=1, batch_size=32, lr=0.1, momentum=0.0, nesterov=True)
+    assert len(train(mlp, digits, recipe, seed=0).epochs) == 1
+
+
+def test_the_baseline_has_the_same_numbers_under_any_name(objects: Dataset) -> None:
+    """Four scripts of Part 1 train it; what one measured holds for all."""
+    recipe = replace(TUTORIAL, epochs=1)
+    designs = (cifar_design("baseline"), cifar_design("7", layers=7), cifar_design("relu"))
+    outcomes = [train(design.build, objects, recipe, seed=0) for design in designs]
+    direct = train(cifar_cnn, objects, recipe, seed=0)
+    for outcome in outcomes:
+        assert torch.equal(outcome.step_losses, direct.step_losses)
+        assert outcome.test.loss == direct.test.loss
+
+
+@pytest.mark.real_data
+def test_lenet5_2017_reads_mnist_after_an_epoch(data_dir: Path) -> None:
+    recipe = Recipe("report2017", epochs=1, batch_size=64, lr=0.01, momentum=0.5)
+    outcome = train(lenet5_2017, load("mnist", "standard", data_dir), recipe, seed=0)
+    assert outcome.test.accuracy >= 0.92
+
+
+@pytest.mark.real_data
+def test_the_tutorial_learns_cifar10(data_dir: Path) -> None:
+    dataset = load("cifar10", "standard", data_dir)
+    outcome = train(cifar_cnn, dataset, replace(TUTORIAL, epochs=1), seed=0)
+    assert outcome.test.accuracy > 0.4
+    assert outcome.step_losses[-2000:].mean() < outcome.step_losses[:2000].mean() - 0.4
