@@ -67,10 +67,18 @@ Script = Callable[..., subprocess.CompletedProcess]
 
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
-    """Run a script as a user would: in another folder, with results and figures of its own."""
+    """Run a script as a user would: in another folder, with results and figures of its own.
+
+    Their names have spaces.
+    """
 
     def run(name: str, *options: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess:
-        folders = ["--results-dir", tmp_path / "results", "--figures-dir", tmp_path / "figures"]
+        folders = [
+            "--results-dir",
+            tmp_path / "my results",
+            "--figures-dir",
+            tmp_path / "my figures",
+        ]
         return subprocess.run(
             [sys.executable, ROOT / name, *options, *folders],
             cwd=cwd,

@@ -1,15 +1,20 @@
 """The scripts as a user runs them, from the command line to the files."""
 
+import argparse
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import ROOT, Script
+
+from common import terminal
+from common.models import Design, mlp
+from common.results import Results
+from common.training import Recipe, Run
 
 FIGURES = {
     "part1_cifar_tutorial": ["loss", "classes", "confusion", "filters", "predictions"],
@@ -30,7 +35,7 @@ def test_a_first_try(name: str, script: Script, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
 
-    results, figures = tmp_path / "results", tmp_path / "figures"
+    results, figures = tmp_path / "my results", tmp_path / "my figures"
     names = {f"{name}_{what}_{LABELS[name]}.png" for what in FIGURES[name]}
     assert set(sums(figures)) == names
     assert all(path.stat().st_size > 5000 for path in figures.iterdir())
@@ -60,48 +65,30 @@ def test_a_first_try(name: str, script: Script, tmp_path: Path) -> None:
 
     # The same command again trains nothing, and without the data the rest is still drawn.
     before = sums(figures)
-    csv_before = sums(results) if not (results / "weights").is_dir() else None
     shutil.rmtree(figures)
     again = script(f"{name}.py", *options, "--plot-only", cwd=ROOT)
     assert again.returncode == 0, again.stderr
     assert "to train" not in again.stdout
     assert sums(figures) == before
-    del csv_before
 
 
 def test_figures_are_redrawn_without_data_and_weights(script: Script, tmp_path: Path) -> None:
     """On real data's results, on a machine that holds neither data nor weights."""
     name = "part2_lenet5"
-    done = script(f"{name}.py", "--synthetic", "--epochs", "1", "--seeds", "1")
+    design = ("--epochs", "1", "--designs", "lenet5-2017")
+    done = script(f"{name}.py", "--synthetic", *design, "--seeds", "1")
     assert done.returncode == 0, done.stderr
-    shutil.rmtree(tmp_path / "figures")
-    shutil.rmtree(tmp_path / "results" / "weights")
-    for path in (tmp_path / "results").glob("*.csv"):
+    shutil.rmtree(tmp_path / "my figures")
+    shutil.rmtree(tmp_path / "my results" / "weights")
+    for path in (tmp_path / "my results").glob("*.csv"):
         path.write_text(path.read_text().replace("synthetic-digits", "mnist"))
-    again = script(
-        f"{name}.py", "--epochs", "1", "--plot-only", "--data-dir", str(tmp_path / "none")
-    )
+    again = script(f"{name}.py", *design, "--plot-only", "--data-dir", str(tmp_path / "none"))
     assert again.returncode == 0, again.stderr
-    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    drawn = {path.name for path in (tmp_path / "my figures").iterdir()}
     expected = [what for what in FIGURES[name] if what not in IMAGES]
     assert drawn == {f"{name}_{what}_{LABELS[name]}.png" for what in expected}
     assert "figures that show digits: no mnist in" in again.stdout
     assert not (tmp_path / "none").exists()
-
-
-def test_paths_with_spaces(tmp_path: Path) -> None:
-    folder = tmp_path / "my results"
-    options = ["--synthetic", "--epochs", "1", "--seeds", "1", "--designs", "lenet5-2017"]
-    folders = ["--results-dir", folder, "--figures-dir", "my figures"]
-    done = subprocess.run(
-        [sys.executable, ROOT / "part2_lenet5.py", *options, *folders],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (folder / "part2_lenet5.csv").exists()
-    assert len(list((tmp_path / "my figures").iterdir())) == 5
 
 
 def test_list_trains_nothing(script: Script, tmp_path: Path) -> None:
@@ -110,19 +97,23 @@ def test_list_trains_nothing(script: Script, tmp_path: Path) -> None:
     assert "lenet5-2017: 44,426 parameters, 281,640 multiply-accumulates" in done.stdout
     assert "6 runs, 6 to train: lenet5 seed 0" in done.stdout
     assert "no recorded time for 6 of them" in done.stdout
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "my results").exists()
 
 
-def test_list_tells_the_time_from_recorded_runs(script: Script, tmp_path: Path) -> None:
-    options = ("--synthetic", "--designs", "lenet5-2017", "--epochs")
-    assert script("part2_lenet5.py", *options, "1", "--seeds", "1").returncode == 0
-    path = tmp_path / "results" / "part2_lenet5.csv"
-    frame = pd.read_csv(path)
-    frame["train_seconds"] = 60.0
-    frame.to_csv(path, index=False)
-    done = script("part2_lenet5.py", *options, "4", "--seeds", "3", "--list", "--jobs", "2")
-    assert "3 runs, 3 to train" in done.stdout
-    assert "about 6 min with --jobs 2" in done.stdout  # 3 runs of 4 epochs of a minute
+def test_list_tells_the_time_from_recorded_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    recipe = Recipe("r", epochs=4, batch_size=64, lr=0.1, momentum=0.9)
+    asked = [Run(Design("d", mlp), recipe, "mnist", seed) for seed in range(3)]
+    results = Results(tmp_path, "experiment")
+    recorded = Run(Design("d", mlp), replace(recipe, epochs=2), "mnist", 0)  # half as long
+    row = (*(7850, 7840, 0.1, 0.99, 0.1, 0.98), 120.0, *(1, "cpu", "2.6.0"))
+    results.add(recorded.key, {"runs": [row], "epochs": [], "classes": []})
+    options = argparse.Namespace(fresh=False, dataset="mnist", recipe=recipe, jobs=2)
+    terminal.print_list(asked, results, options)
+    said = capsys.readouterr().out
+    assert "3 runs, 3 to train" in said
+    assert "about 6 min with --jobs 2" in said  # 3 runs of 4 minutes, 2 at once
 
 
 @pytest.mark.parametrize(
@@ -140,7 +131,7 @@ def test_a_section_of_the_tutorial_by_itself(
     assert done.returncode == 0, done.stderr
     assert says in done.stdout
     assert done.stdout.count("== ") == 1
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "my results").exists()
 
 
 def test_a_run_that_diverges_is_named_in_the_last_lines(script: Script, tmp_path: Path) -> None:
@@ -148,7 +139,7 @@ def test_a_run_that_diverges_is_named_in_the_last_lines(script: Script, tmp_path
     done = script("part2_lenet5.py", *options, "--lr", "1e20")
     assert done.returncode == 0, done.stderr
     assert "diverged (its loss became infinite): lenet5-relu seed 0" in done.stdout
-    run = pd.read_csv(tmp_path / "results" / "part2_lenet5.csv").iloc[0]
+    run = pd.read_csv(tmp_path / "my results" / "part2_lenet5.csv").iloc[0]
     assert pd.isna(run["train_loss"])
     assert 0 <= run["test_accuracy"] <= 1
 
