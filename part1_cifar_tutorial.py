@@ -144,7 +144,7 @@ def classifier(runs: Sequence[Run], options: argparse.Namespace) -> int:
     failed = cli.train(runs, results, options)
 
     frames = cli.frames(runs, results)
-    print(f"\n{EXPERIMENT} on {options.dataset}, {terminal.describe(options.recipe)}")
+    print(f"\n{EXPERIMENT} on {options.dataset}\n{terminal.describe(options.recipe)}\n")
     terminal.print_summary(frames["runs"])
     terminal.print_classes(frames["classes"])
     figures = cli.save(draw(frames, runs[0], results, options), EXPERIMENT, options)

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed = cli.train(runs, results, options)
 
     frames = cli.frames(runs, results)
-    print(f"\n{EXPERIMENT} on {options.dataset}, {terminal.describe(options.recipe)}")
+    print(f"\n{EXPERIMENT} on {options.dataset}\n{terminal.describe(options.recipe)}\n")
     terminal.print_summary(frames["runs"])
     print_reported_loss(frames["epochs"])
     if options.classes:

@@ -121,7 +121,9 @@ def download(source: Source, folder: Path) -> None:
         fetch(archive, path)
         if archive.name.endswith(".tar.gz"):
             with tarfile.open(path) as tar:
-                tar.extractall(folder, filter="data")
+                # Python 3.10 before 3.10.12 has no filters.
+                tar.extraction_filter = getattr(tarfile, "data_filter", None)
+                tar.extractall(folder)
         else:
             with gzip.open(path) as packed, open(path.with_suffix(""), "wb") as file:
                 shutil.copyfileobj(packed, file)

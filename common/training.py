@@ -147,8 +147,9 @@ def train(
         losses, hits = train_epoch(
             model, batches(dataset, recipe.batch_size, order), optimizer, schedule
         )
-        step_losses.append(losses.cpu())  # waits for the device
+        losses = losses.cpu()  # waits for the device
         seconds = time.perf_counter() - started
+        step_losses.append(losses)
         test = evaluate(model, dataset, dataset.test)
         epochs.append(
             Epoch(
