@@ -4,6 +4,14 @@
     python part1_cifar_tutorial.py --section autograd     one of them
     python part1_cifar_tutorial.py --synthetic            on built-in images, without a download
 
+Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
+
+    recipe    design    n  accuracy  95 % interval   test loss
+    tutorial  baseline  5  54.41 %  53.18 to 55.64  1.2805
+
+Published builds of the tutorial reach 54.4 % on average. Single classes spread far more than that
+over seeds: one seed's per-class table tells little.
+
 Source: https://pytorch.org/tutorials/beginner/deep_learning_60min_blitz.html
 """
 
@@ -21,9 +29,10 @@ from torch import nn
 
 from common import LabError, cli, models, plotting, terminal
 from common.data import TUTORIAL_NORMALISATION, Dataset
+from common.evaluation import evaluate, predict
 from common.results import Results
 from common.sweep import place, trained
-from common.training import TUTORIAL, Run, evaluate, predict
+from common.training import TUTORIAL, Run
 
 EXPERIMENT = Path(__file__).stem
 DESIGNS = [models.cifar_design("baseline")]
@@ -139,7 +148,8 @@ def classifier(runs: Sequence[Run], options: argparse.Namespace) -> int:
     if options.list:
         terminal.print_list(runs, results, options)
         return 0
-    if not options.plot_only:
+    wanted = options.fresh or not all(run.key in results for run in runs)
+    if wanted and not options.plot_only:
         check_transforms(options.load(), options)
     failed = cli.train(runs, results, options)
 
@@ -189,24 +199,24 @@ def draw(
         model = trained(run, results)
         figures["filters"] = draw_filters(model, note)
         dataset = options.load()
-        check_weights(model, frames["runs"], dataset)
+        check_weights(model, frames, dataset)
         figures["predictions"] = draw_predictions(model, dataset, note)
     except LabError as error:
         print(f"\nfigures of filters and predictions: {error}")
     return figures
 
 
-def check_weights(model: nn.Module, runs: pd.DataFrame, dataset: Dataset) -> None:
-    """The weights, saved and read again, predict what the network did when it was trained."""
-    recorded = runs[runs["seed"] == 0].iloc[0]
-    if (recorded["device"], recorded["torch"]) != (place("cpu"), torch.__version__):
+def check_weights(model: nn.Module, frames: dict[str, pd.DataFrame], dataset: Dataset) -> None:
+    """The weights, saved and read again, predict what the network predicted when trained."""
+    run = frames["runs"].query("seed == 0").iloc[0]
+    if (run["device"], run["torch"]) != (place("cpu"), torch.__version__):
         return  # trained elsewhere: the last digits may differ
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in training
     again = evaluate(model, dataset, dataset.test)
     torch.set_num_threads(threads)
-    if again.accuracy != recorded["test_accuracy"]:
-        raise LabError(f"the saved weights reach {again.accuracy}, not what was recorded")
+    recorded = frames["confusion"].query("seed == 0")["count"]
+    assert again.confusion.flatten().tolist() == recorded.tolist()
     print(f"\nthe weights of seed 0, read again, reach the same {100 * again.accuracy:.2f} %")
 
 

@@ -1,8 +1,22 @@
 """Part 2: how well does LeNet-5 read handwritten digits?
 
-python part2_lenet5.py                    the 2017 report's recipe, 3 seeds
-python part2_lenet5.py --recipe modern    what a good schedule makes of the same networks
-python part2_lenet5.py --synthetic        on built-in images, without a download
+    python part2_lenet5.py                    the 2017 report's recipe, 3 seeds
+    python part2_lenet5.py --recipe modern    what a good schedule makes of the same networks
+    python part2_lenet5.py --synthetic        on built-in images, without a download
+
+Measured on MNIST's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
+
+    recipe      design       n  accuracy  95 % interval   test loss
+    report2017  lenet5       10  98.32 %  98.21 to 98.42  0.0546
+    report2017  lenet5-relu  10  98.86 %  98.78 to 98.94  0.0348
+    report2017  lenet5-2017  10  98.26 %  98.14 to 98.38  0.0544
+    modern      lenet5        5  99.26 %  99.23 to 99.30  0.0226
+    modern      lenet5-relu   5  99.37 %  99.31 to 99.43  0.0199
+    modern      lenet5-2017   5  98.95 %  98.86 to 99.05  0.0354
+
+So the 2017 report's accuracy (up to 98 %) is reached; its loss (below 0.05) by one of ten seeds of
+its network, not by their mean. ReLU with max-pooling makes a third fewer errors than tanh with
+average pooling, and a good schedule about halves the errors of all.
 """
 
 import argparse
@@ -18,10 +32,11 @@ from torch import nn
 
 from common import LabError, cli, models, plotting, terminal
 from common.data import Dataset
+from common.evaluation import predict
 from common.models import Design
 from common.results import Results
 from common.sweep import trained
-from common.training import Recipe, Run, predict
+from common.training import Recipe, Run
 
 EXPERIMENT = Path(__file__).stem
 
@@ -81,8 +96,12 @@ def print_reported_loss(epochs: pd.DataFrame) -> None:
     print(f"\nthe 2017 report's test loss below {REPORTED_LOSS}, by the mean over seeds:")
     for design, rows in epochs.groupby("design", sort=False):
         mean = rows.groupby("epoch")["test_loss"].mean()
-        below = list(mean.index[mean < REPORTED_LOSS])
-        when = f"after epochs {', '.join(map(str, below))}" if below else "never"
+        below, above = mean.index[mean < REPORTED_LOSS], mean.index[mean >= REPORTED_LOSS]
+        when = "never"
+        if len(below):
+            good = above.max() + 1 if len(above) else 1
+            end = "not at the end" if good > mean.index[-1] else f"for good after epoch {good}"
+            when = f"first after epoch {below[0]}, {end}"
         print(f"  {design:<12} {when}; least {mean.min():.4f}, last {mean.iloc[-1]:.4f}")
 
 
@@ -124,10 +143,14 @@ def draw_misread(runs: Sequence[Run], dataset: Dataset, results: Results) -> Fig
     for run in runs:
         scores = predict(trained(run, results), dataset, dataset.test.images)
         confidence, predicted = scores.softmax(1).max(1)
-        wrong = confidence.where(predicted != labels, 0).topk(MISREAD).indices
-        images.append(dataset.test.images[wrong])
-        for i in wrong:
-            captions.append(f"{labels[i]} as {predicted[i]}, {100 * confidence[i]:.0f} %")
+        wrong = (predicted != labels).nonzero().squeeze(1)
+        wrong = wrong[confidence[wrong].argsort(descending=True)][:MISREAD]
+        blank = MISREAD - len(wrong)  # a good network has fewer to show
+        shown = dataset.test.images[wrong]
+        images += [shown, shown.new_zeros(blank, *shown.shape[1:])]
+        captions += [
+            f"{labels[i]} as {predicted[i]}, {100 * confidence[i]:.0f} %" for i in wrong
+        ] + [""] * blank
     names = ", ".join(run.design.name for run in runs)
     title = f"Digits misread with most confidence, a row a design: {names}"
     note = f"{dataset.name}, test images; {terminal.describe(runs[0].recipe)}; seed 0"

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
-from common import LabError, data, plotting
+from common import LabError, data, plotting, workers
 from common.models import Design
 from common.results import Results
+from common.statistics import converged
 from common.sweep import sweep
 from common.training import Recipe, Run
 
@@ -32,6 +32,7 @@ SPLIT_HELP = (
     "hyperparameters (default: %(default)s)"
 )
 JOBS_HELP = "runs trained at once (default: the number of CPU cores; 1 on a GPU)"
+CARRY_ON = "the same command, without --fresh, carries on"
 RECIPE_OPTIONS = ("epochs", "batch_size", "lr", "momentum")
 
 
@@ -68,7 +69,11 @@ def parser(description: str, recipes: Sequence[Recipe], dataset: str) -> Parser:
         recipes: the script's recipes; the first is the default.
         dataset: `mnist` or `cifar10`.
     """
-    made = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = Parser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     made.set_defaults(recipes=recipes, base=dataset)
     add = made.add_argument
     add("--data-dir", type=Path, metavar="DIR", help=DATA_DIR_HELP)
@@ -103,7 +108,8 @@ def parser(description: str, recipes: Sequence[Recipe], dataset: str) -> Parser:
 def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
     """The options, with what they leave open filled in.
 
-    `recipe` is a Recipe; `label` names it, its changes and the split in file names; `dataset` is
+    `recipe` is a Recipe; `label` names it, its changes, the split and chosen designs in the names
+    of figures, so that one command's do not replace those of another; `dataset` is
     the data set's name in the results; `load()` gives it, once, and with --plot-only downloads
     nothing.
     """
@@ -125,7 +131,8 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
     }
     options.recipe = replace(named, **changes)
     parts = [named.name, *(f"{name.replace('_', '')}{value}" for name, value in changes.items())]
-    options.label = "-".join(parts + ([] if options.split == "standard" else [options.split]))
+    parts += [] if options.split == "standard" else [options.split]
+    options.label = "-".join([*parts, *(options.designs or ())])
 
     @functools.cache
     def load() -> data.Dataset:
@@ -134,30 +141,9 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
         return data.load(options.base, options.split, options.data_dir)
 
     options.load = load
-    options.device = available(options.device)
-    options.jobs = options.jobs or (len(cores()) if options.device == "cpu" else 1)
+    options.device = workers.available(options.device)
+    options.jobs = options.jobs or (len(workers.cores()) if options.device == "cpu" else 1)
     return options
-
-
-def cores() -> Sequence[int]:
-    """The CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return range(os.cpu_count() or 1)
-
-
-def available(device: str) -> str:
-    """The device to train on; raises a LabError if it is not there."""
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if device == "auto":
-        return next(name for name, is_there in there.items() if is_there)
-    if not there[device]:
-        raise LabError(f"no {device} device is available here; use --device cpu, or auto")
-    return device
 
 
 def runs(parser: Parser, options: argparse.Namespace, designs: Sequence[Design]) -> list[Run]:
@@ -184,21 +170,32 @@ def train(runs: Sequence[Run], results: Results, options: argparse.Namespace) ->
 def frames(runs: Sequence[Run], results: Results) -> dict[str, pd.DataFrame]:
     """Every table, of the designs and the recipe of `runs`, with all seeds that `results` holds.
 
-    The designs come in the order of `runs`.
+    The designs come in the order of `runs`. Of a design that has runs which diverged and runs
+    which did not, only "runs" holds the former: all means are over the latter.
 
     Raises:
         LabError: it holds none.
     """
     chosen = {run.key[:-1] for run in runs}
-    if results.frame("runs", chosen).empty:
-        raise LabError(f"{results.path()} holds none of these runs: train them first")
     order = {name: place for place, name in enumerate(dict.fromkeys(r.design.name for r in runs))}
-    return {
+    tables = {
         table: results.frame(table, chosen).sort_values(
             "design", key=lambda names: names.map(order), kind="stable", ignore_index=True
         )
         for table in results.tables
     }
+    trained = tables["runs"]
+    if trained.empty:
+        raise LabError(
+            f"{results.path()} holds none of these runs: train them, without --plot-only"
+        )
+    kept = converged(trained)
+    lost = trained.drop(kept.index)
+    lost = lost[lost["design"].isin(kept["design"])].set_index(["design", "seed"]).index
+    for table, frame in tables.items():
+        if table != "runs":
+            tables[table] = frame[~frame.set_index(["design", "seed"]).index.isin(lost)]
+    return tables
 
 
 def save(figures: dict[str, Figure], experiment: str, options: argparse.Namespace) -> list[Path]:
@@ -233,9 +230,7 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
             print(f"error: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
-            print(
-                "interrupted: finished runs are kept, the same command carries on", file=sys.stderr
-            )
+            print("interrupted: finished runs are kept; " + CARRY_ON, file=sys.stderr)
             return 130
         finally:
             for number, handler in before.items():

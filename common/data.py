@@ -144,6 +144,9 @@ def read_mnist(data_dir: Path) -> tuple[Examples, Examples]:
     from torchvision.datasets import MNIST
 
     obtain(mnist_source(), data_dir)
+    legacy = data_dir / "MNIST" / "processed"
+    if legacy.exists():
+        raise LabError(f"{legacy} would be read instead of the checked files: move it away")
     train, test = (MNIST(data_dir, train=train) for train in (True, False))
     return (
         Examples(train.data.unsqueeze(1), train.targets),

@@ -150,7 +150,7 @@ def fetch(archive: Archive, path: Path) -> None:
             return
         except LabError:
             failures.append(f"{host}: not the right bytes")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             failures.append(f"{host}: {error}")
     raise LabError("; ".join(failures))
 

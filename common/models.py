@@ -196,6 +196,12 @@ def layer_table(design: Design) -> list[Layer]:
     return list(rows.values())
 
 
+def size(design: Design) -> tuple[int, int]:
+    """Parameters and multiply-accumulates of a design."""
+    layers = layer_table(design)
+    return sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)
+
+
 def _kind(module: nn.Module) -> str:
     """A module in a word or two: `Conv2d 5x5`."""
     if isinstance(module, nn.Flatten):

@@ -1,7 +1,7 @@
 """Figures, drawn from results (and, where they show images or filters, from data or weights).
 
-Colours are those of Okabe and Ito, told apart by colour-blind readers; line styles and markers say
-the same in black and white. Every figure names its data set, recipe and n.
+Colours are those of Okabe and Ito, told apart by colour-blind readers; line styles say the same in
+black and white. Every figure names its data set, recipe and n.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from common.results import replacing
+from common.files import replacing
 from common.statistics import converged, summarise
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -76,9 +76,12 @@ def learning_curves(epochs: pd.DataFrame, loss_line: tuple[float, str] | None = 
     loss, accuracy = drawn.axes
     loss.set_ylabel("test loss (cross-entropy, nats)")
     loss.set_yscale("log")
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss.yaxis.set_major_formatter("{x:g}")  # 0.05 rather than 5 x 10^-2
+    loss.yaxis.set_minor_formatter(NullFormatter())
     if loss_line:
-        loss.axhline(loss_line[0], color="0.3", linewidth=1)
-        loss.annotate(loss_line[1], (1, loss_line[0]), fontsize=7, va="bottom", color="0.3")
+        loss.axhline(loss_line[0], color="0.3", linewidth=1, label=loss_line[1])
+        loss.legend(fontsize=8)
     accuracy.set_ylabel("test accuracy (%)")
     low = 100 * epochs.loc[epochs["epoch"] > 1, "test_accuracy"].min()
     if low > 90:  # the first epoch would leave no room for the others
@@ -108,7 +111,8 @@ def loss_curve(loss: pd.DataFrame) -> Figure:
 def accuracy_by_design(runs: pd.DataFrame) -> Figure:
     """Accuracy of every design: seeds as dots, mean and 95 % interval beside them."""
     kept = converged(runs)
-    drawn = figure("Accuracy on the test set by design", caption(runs), height=3.2)
+    kept = runs if kept.empty else kept
+    drawn = figure("Accuracy on the test set by design", caption(kept), height=3.2)
     axes = drawn.subplots()
     dots_and_intervals(axes, kept, "design", "test_accuracy")
     axes.set_xlabel("design (dots: seeds; bar: mean and 95 % interval)")

@@ -5,16 +5,14 @@ and so commits a run: rows elsewhere without a row there are what an interruptio
 """
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
-import torch
-from torch import Tensor
 
 from common import LabError
+from common.files import locked, write_csv
 
 Key = tuple[str | int | float, ...]
 
@@ -35,11 +33,14 @@ TABLES = {
     ),
 }
 
+# How many of these name a row within its run.
+ROW_NAMES = {"epochs": 1, "classes": 1, "confusion": 2, "loss": 1, "runs": 0}
+
 LAYER_COLUMNS = ("layer", "kind", "output", "parameters", "macs")
 
 TEXT = {
     *("dataset", "design", "activation", "hidden", "recipe", "class", "predicted"),
-    *("device", "torch"),
+    *("device", "torch", "layer", "kind", "output"),
 }
 INTEGERS = {
     *("c1", "c3", "layers", "epochs", "batch_size", "seed", "parameters", "macs", "threads"),
@@ -85,15 +86,18 @@ class Results:
         self.key_columns = ("dataset", "design", *design_columns, *TRAINING_KEY)
         # "runs" comes last: its row commits the run.
         self.tables = ("epochs", "classes", *extras, "runs")
-        self._rows = {table: self._read(table) for table in self.tables}
-        complete = set.intersection(*(set(rows) for rows in self._rows.values()))
+        self.read()
+
+    def read(self) -> None:
+        """Read the files; rows of runs that `<experiment>.csv` does not hold are dropped."""
+        rows = {table: self._read(table) for table in self.tables}
         self._rows = {
-            table: {key: cells for key, cells in rows.items() if key in complete}
-            for table, rows in self._rows.items()
+            table: {key: cells for key, cells in rows[table].items() if key in rows["runs"]}
+            for table in self.tables
         }
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._rows["runs"]
+        return all(key in rows for rows in self._rows.values())
 
     def path(self, table: str = "runs") -> Path:
         """Where a table is kept."""
@@ -112,11 +116,17 @@ class Results:
         """What the names of the further files end in: `_epochs`, ..."""
         return [f"_{table}" for table in (*self.tables[:-1], "layers")]
 
-    def check_writable(self) -> None:
-        """Raise a LabError now rather than after hours of training if nothing can be written."""
-        with replacing(self.folder / f"{self.experiment}.test") as path:
-            path.touch()
-        (self.folder / f"{self.experiment}.test").unlink()
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the files for writing, and read again what others have written before.
+
+        Raises:
+            LabError: another sweep of this experiment holds them, or they cannot be written;
+                now rather than after hours of training.
+        """
+        with locked(self.folder / f"{self.experiment}.lock"):
+            self.read()
+            yield
 
     def add(self, key: Key, rows: dict[str, list[tuple]]) -> None:
         """Put a run, with its rows of every table, in the place of an earlier one of the same key.
@@ -143,9 +153,8 @@ class Results:
         key = len(self.key_columns) - len(TRAINING_KEY) - 1
         columns = (*self.key_columns[1 : 1 + key], *LAYER_COLUMNS)
         rows: dict[Key, list[list[str]]] = {}
-        for _, cells in read_csv(self.path("layers"), columns):
-            name = tuple(map(read_cell, columns[:key], cells[:key]))
-            rows.setdefault(name, []).append(cells)
+        for values, cells in read_csv(self.path("layers"), columns, unique=key + 1):
+            rows.setdefault(tuple(values[:key]), []).append(cells)
         for name, table in layers.items():
             rows[name] = [list(map(str, (*name, *row))) for row in table]
         lines = [cells for _, table in sorted(rows.items()) for cells in table]
@@ -164,72 +173,49 @@ class Results:
 
     def _read(self, table: str) -> dict[Key, list[list[str]]]:
         """The cells of each run's rows."""
-        columns = self.columns(table)
+        key = len(self.key_columns)
         rows: dict[Key, list[list[str]]] = {}
-        for line, cells in read_csv(self.path(table), columns):
-            try:
-                if len(cells) != len(columns):
-                    raise ValueError(f"{len(cells)} cells, not {len(columns)}")
-                values = [read_cell(*cell) for cell in zip(columns, cells, strict=True)]
-            except ValueError as error:
-                raise LabError(
-                    f"{self.path(table)}, line {line}: {error}; mend it or move the file away"
-                ) from error
-            rows.setdefault(tuple(values[: len(self.key_columns)]), []).append(cells)
+        unique = key + ROW_NAMES[table]
+        for values, cells in read_csv(self.path(table), self.columns(table), unique):
+            rows.setdefault(tuple(values[:key]), []).append(cells)
         return rows
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]:
-    """The rows of a CSV file, each with its line number; none where there is no file.
+def read_csv(
+    path: Path, columns: Sequence[str], unique: int
+) -> list[tuple[list[str | int | float], list[str]]]:
+    """The rows of a CSV file, as values and as the cells they stand in; none without a file.
+
+    Args:
+        path: the file.
+        columns: what its first line must be.
+        unique: no two rows may share the values of so many columns.
 
     Raises:
-        LabError: the file cannot be read, or has other columns than `columns`.
+        LabError: the file, and the line, that is not what was written.
     """
+    rows, names = [], set()
     try:
         # utf-8-sig and newline="": a spreadsheet may have added a mark and its own line ends.
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
-            rows = [(reader.line_num, row) for row in reader]
+            if next(reader, None) != list(columns):
+                raise ValueError(f"the columns are not {','.join(columns)}")
+            for cells in reader:
+                if len(cells) != len(columns):
+                    raise ValueError(f"{len(cells)} cells, not {len(columns)}")
+                values = [read_cell(*cell) for cell in zip(columns, cells, strict=True)]
+                if tuple(values[:unique]) in names:
+                    raise ValueError("the row stands there twice")
+                names.add(tuple(values[:unique]))
+                rows.append((values, cells))
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LabError(f"cannot read {path}: {error}; mend it or move it away") from error
-    if not rows or rows[0][1] != list(columns):
-        raise LabError(
-            f"{path}, line 1: the columns are not {','.join(columns)}; mend it or move it away"
-        )
-    return rows[1:]
-
-
-def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Write rows of cells, the header among them, in one piece."""
-    with replacing(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
-
-
-def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write a state dict in one piece; torch.load(path, weights_only=True) reads it."""
-    with replacing(path) as beside:
-        torch.save(weights, beside)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, which takes the place of `path` once it is whole.
-
-    Raises:
-        LabError: it cannot be written; `path` is as it was.
-    """
-    beside = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        with open(beside, "rb+") as file:
-            os.fsync(file.fileno())  # before the name points to it, or a power cut loses both
-        os.replace(beside, path)
+    except (ValueError, csv.Error) as error:  # also UnicodeDecodeError
+        line = max(1, reader.line_num)
+        raise LabError(f"{path}, line {line}: {error}; mend it or move the file away") from error
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise LabError(
-            f"cannot write {path}: {error.strerror or error}; mend that, or name other folders "
-            "with --results-dir and --figures-dir"
+            f"cannot read {path}: {error.strerror}; mend that or move it away"
         ) from error
+    return rows

@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from common import LabError
 from common.data import Dataset
-from common.models import Design, layer_table
-from common.results import TRAINING_KEY, Results, save_weights
+from common.files import save_weights
+from common.models import layer_table, size
+from common.results import TRAINING_KEY, Results
 from common.training import Epoch, Outcome, Run
 from common.workers import events
 
@@ -46,19 +47,29 @@ def sweep(
     Raises:
         LabError: the data or the result files are not usable.
     """
-    missing = [run for run in runs if fresh or run.key not in results]
-    if not missing:
+    if not fresh and all(run.key in results for run in runs):
         return []
-    results.check_writable()
-    designs = {run.key[1 : -len(TRAINING_KEY)]: run.design for run in runs}
-    results.add_layers({name: layer_table(design) for name, design in designs.items()})
-    dataset = load().share_memory()
-    print(f"{len(missing)} of {len(runs)} runs to train, {min(jobs, len(missing))} at once")
-    total = sum(run.recipe.epochs for run in missing)
+    with results.writing():  # it reads again: another sweep may have been at it
+        missing = [run for run in runs if fresh or run.key not in results]
+        designs = {run.key[1 : -len(TRAINING_KEY)]: run.design for run in runs}
+        results.add_layers({name: layer_table(design) for name, design in designs.items()})
+        dataset = load().share_memory()
+        print(f"{len(missing)} of {len(runs)} runs to train, {min(jobs, len(missing))} at once")
+        return train_all(missing, results, dataset, jobs, device)
+
+
+def train_all(
+    runs: Sequence[Run], results: Results, dataset: Dataset, jobs: int, device: str
+) -> list[Run]:
+    """Train `runs`, add each to `results` when it is done, and show how far it is.
+
+    Returns the runs that failed.
+    """
     failed, done, in_progress = [], 0, []
+    total = sum(run.recipe.epochs for run in runs)
     # disable=None: no bar where the output is no terminal; there the lines below are enough.
     with tqdm(total=total, unit="epoch", disable=None, dynamic_ncols=True, leave=False) as bar:
-        for run, event in events(missing, dataset, jobs, device):
+        for run, event in events(runs, dataset, jobs, device):
             if event is None:
                 in_progress.append(run)
             elif isinstance(event, Epoch):
@@ -73,13 +84,13 @@ def sweep(
                     save_weights(results.weights_path(run.key), event.weights)
                 results.add(run.key, tables(run, event, dataset.classes, device))
                 bar.write(
-                    f"[{done}/{len(missing)}] {run}: {100 * event.test.accuracy:.2f} % "
+                    f"[{done}/{len(runs)}] {run}: {100 * event.test.accuracy:.2f} % "
                     f"in {event.train_seconds:.0f} s"
                 )
                 sys.stdout.flush()
             elif isinstance(event, str):
                 failed.append(run)
-                bar.write(f"[{done}/{len(missing)}] {run} failed: {event}", file=sys.stderr)
+                bar.write(f"[{done}/{len(runs)}] {run} failed: {event}", file=sys.stderr)
     return failed
 
 
@@ -88,7 +99,7 @@ def tables(
 ) -> dict[str, list[tuple]]:
     """The rows of a finished run, without the key, for every table of `results.TABLES`."""
     last, confusion = outcome.epochs[-1], outcome.test.confusion
-    correct, total = confusion.diagonal().tolist(), confusion.sum(1).tolist()
+    correct, total = outcome.test.correct.tolist(), outcome.test.total.tolist()
     losses = outcome.step_losses.split(LOSS_WINDOW)
     ends = [*range(LOSS_WINDOW, len(outcome.step_losses), LOSS_WINDOW), len(outcome.step_losses)]
     return {
@@ -135,12 +146,6 @@ def trained(run: Run, results: Results) -> nn.Module:
     except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError) as error:
         raise LabError(f"{path} does not hold weights of {run}: delete it, use --fresh") from error
     return model
-
-
-def size(design: Design) -> tuple[int, int]:
-    """Parameters and multiply-accumulates of a design."""
-    layers = layer_table(design)
-    return sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)
 
 
 @cache

@@ -3,16 +3,16 @@
 import argparse
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from common.models import layer_table
+from common.models import layer_table, size
 from common.results import Results
 from common.statistics import converged, mean_interval, summarise
-from common.sweep import size
 from common.training import Recipe, Run
 
 
@@ -31,7 +31,8 @@ def print_list(runs: Sequence[Run], results: Results, options: argparse.Namespac
     seconds = [recorded_seconds(run, results) for run in missing]
     known = [value for value in seconds if value is not None]
     if known:
-        print(f"about {duration(sum(known) / options.jobs)} with --jobs {options.jobs}")
+        at_once = min(options.jobs, len(missing))
+        print(f"about {duration(sum(known) / at_once)} with --jobs {options.jobs}")
     if len(known) < len(missing):
         print(f"no recorded time for {len(missing) - len(known)} of them")
 
@@ -68,7 +69,11 @@ def print_summary(runs: pd.DataFrame) -> None:
     """A line a design: accuracy with its interval, loss, size and time. Diverged runs left out."""
     print(f"{'design':<14} {'n':>2} {'accuracy':>9} {'95 % interval':>16} {'loss':>8}", end="")
     print(f" {'parameters':>11} {'train s':>8}")
-    for design, rows in converged(runs).groupby("design", sort=False):
+    for design, every in runs.groupby("design", sort=False):
+        rows = converged(every)
+        if rows.empty:
+            print(f"{design:<14}  0  diverged")
+            continue
         accuracy = mean_interval(100 * rows["test_accuracy"])
         interval = f"{accuracy.low:.2f} to {accuracy.high:.2f}" if accuracy.n > 1 else "(one seed)"
         print(
@@ -110,11 +115,15 @@ def print_closing(
 
 def nearby(path: Path) -> str:
     """A path as short as it can be written from the working directory."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+    try:
+        # Not resolve(): .venv/bin/python is a link.
+        return str(Path(os.path.abspath(path)).relative_to(Path.cwd()))
+    except ValueError:  # it is elsewhere
+        return str(path)
 
 
 def this_command(without: str) -> str:
     """The command that runs, less one of its options."""
     words = [nearby(Path(sys.executable)), nearby(Path(sys.argv[0]))]
-    return shlex.join(words + [word for word in sys.argv[1:] if word != without])
+    words += [word for word in sys.argv[1:] if word != without]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

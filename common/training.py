@@ -1,4 +1,4 @@
-"""Train one network on one data set from one seed, and evaluate it. Knows nothing of files."""
+"""Train one network on one data set from one seed. Knows nothing of files."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.data import Dataset, Examples
+from common.data import Dataset
+from common.evaluation import Evaluation, evaluate
 from common.models import Design
 
 BLOCK = 1024  # images gathered and normalised at once; measured: 256 is as fast, 4,096 slower
-TEST_BATCH = 1000  # the 2017 report's test batch
 
 
 @dataclass(frozen=True)
@@ -61,23 +61,6 @@ class Run:
             *(recipe.name, recipe.epochs, recipe.batch_size, recipe.lr, recipe.momentum),
             self.seed,
         )
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a network does on some examples.
-
-    `loss` is the mean cross-entropy; `confusion[t, p]` counts images of class t taken for p
-    (int64, (classes, classes)).
-    """
-
-    loss: float
-    confusion: Tensor
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction of the images that are classified correctly."""
-        return self.confusion.diagonal().sum().item() / self.confusion.sum().item()
 
 
 @dataclass(frozen=True)
@@ -228,31 +211,6 @@ def scheduler(
             optimizer, max_lr=recipe.lr, total_steps=steps, cycle_momentum=False
         )
     raise ValueError(f"no schedule {recipe.schedule}")
-
-
-def predict(model: nn.Module, dataset: Dataset, images: Tensor) -> Tensor:
-    """Scores, float32 (N, classes), for uint8 images (N, C, H, W).
-
-    In eval and inference mode; afterwards the model is in the mode it was in, and no random number
-    was drawn.
-    """
-    was_training = model.training
-    model.eval()
-    with torch.inference_mode():
-        parts = [model(dataset.normalised(part)) for part in images.split(TEST_BATCH)]
-    model.train(was_training)
-    return torch.cat(parts)
-
-
-def evaluate(model: nn.Module, dataset: Dataset, examples: Examples) -> Evaluation:
-    """Loss, accuracy and confusion of `model` on `examples`, normalised as `dataset` says."""
-    scores = predict(model, dataset, examples.images)
-    classes = len(dataset.classes)
-    pairs = examples.labels * classes + scores.argmax(1)
-    return Evaluation(
-        loss=F.cross_entropy(scores, examples.labels).item(),
-        confusion=torch.bincount(pairs, minlength=classes**2).view(classes, classes).cpu(),
-    )
 
 
 def synchronize(device: torch.device) -> None:

@@ -4,6 +4,7 @@ Every run has one thread, so that its numbers do not depend on how many are trai
 data set is handed over in shared memory: it is held once, not once a worker.
 """
 
+import os
 import pickle
 import signal
 from collections import deque
@@ -14,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 import torch
 from torch import multiprocessing
 
+from common import LabError
 from common.data import Dataset
 from common.training import Epoch, Outcome, Run, train
 
@@ -28,17 +30,13 @@ def events(
     A process that dies fails the run it was at, and no other. When the caller stops early, for
     whatever reason, the processes are ended.
     """
-    context = multiprocessing.get_context("spawn")
     waiting = deque(runs)
     busy: dict[Connection, tuple[multiprocessing.Process, Run]] = {}
     try:
         while waiting or busy:
             while waiting and len(busy) < jobs:
-                ours, theirs = context.Pipe()
-                process = context.Process(target=work, args=(theirs, dataset, device), daemon=True)
-                process.start()
-                theirs.close()
-                yield from hand_out(waiting, ours, process, busy)
+                connection, process = start(dataset, device)
+                yield from hand_out(waiting, connection, process, busy)
             for connection in wait(list(busy)):
                 process, run = busy[connection]
                 try:
@@ -50,6 +48,9 @@ def events(
                     continue
                 if not isinstance(event, Epoch):
                     del busy[connection]
+                if isinstance(event, str):
+                    connection.close()  # what failed may have harmed the process: end it
+                elif isinstance(event, Outcome):
                     # The next run first, so that its process need not wait for the writer.
                     yield from hand_out(waiting, connection, process, busy)
                 yield run, event
@@ -58,6 +59,23 @@ def events(
             process.kill()
         for process, _ in busy.values():
             process.join()
+
+
+def start(dataset: Dataset, device: str) -> tuple[Connection, multiprocessing.Process]:
+    """A new worker process, and the connection to it."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs, dataset, device), daemon=True)
+    # Ctrl-C in a terminal reaches workers too. It is for us, who end them: they inherit that it
+    # is blocked, or one that is still importing would print a traceback. Ours waits meanwhile.
+    mask = getattr(signal, "pthread_sigmask", lambda *_: None)  # Windows has none
+    mask(getattr(signal, "SIG_BLOCK", 0), {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        mask(getattr(signal, "SIG_UNBLOCK", 0), {signal.SIGINT})
+    theirs.close()
+    return ours, process
 
 
 def hand_out(
@@ -79,21 +97,26 @@ def hand_out(
 
 def work(connection: Connection, dataset: Dataset, device: str) -> None:
     """Train the runs that arrive, until the parent closes the connection or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows nothing is inherited
     torch.set_num_threads(1)
-    dataset = dataset.to(device)
 
     def send(event: Event) -> None:
         # Plain pickle sends tensors by value: a shared one could outlive this process.
         connection.send_bytes(pickle.dumps(event))
 
+    on_device = None
     with suppress(EOFError, OSError):
         while True:
             run = connection.recv()
             try:
-                send(train(run.design.build, dataset, run.recipe, run.seed, on_epoch=send))
-            except (RuntimeError, MemoryError) as error:
-                send(str(error).splitlines()[0] if str(error) else type(error).__name__)
+                on_device = on_device or dataset.to(device)
+                outcome = train(run.design.build, on_device, run.recipe, run.seed, on_epoch=send)
+            except OSError:
+                raise  # the parent is gone
+            except Exception as error:  # whatever it is, it fails this run alone
+                send(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+            else:
+                send(outcome)
 
 
 def ending(exitcode: int | None) -> str:
@@ -101,3 +124,24 @@ def ending(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         return f"by {signal.Signals(-exitcode).name} (killed, perhaps for want of memory)"
     return f"with exit code {exitcode}"
+
+
+def cores() -> Sequence[int]:
+    """The CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return range(os.cpu_count() or 1)
+
+
+def available(device: str) -> str:
+    """The device to train on; raises a LabError if it is not there."""
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return next(name for name, is_there in there.items() if is_there)
+    if not there[device]:
+        raise LabError(f"no {device} device is available here; use --device cpu, or auto")
+    return device

@@ -31,6 +31,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 from torchvision import datasets, transforms  # noqa: E402
 
+import part2_lenet5  # noqa: E402
 from common import data, models  # noqa: E402
 from common.data import Dataset  # noqa: E402
 from common.training import TUTORIAL, Epoch, Recipe, Run, batches, image_order  # noqa: E402
@@ -39,7 +40,7 @@ from common.workers import events  # noqa: E402
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 WARM_UP, STEPS = 200, 2000  # of the loops with batches of 4
-REPORT2017 = Recipe("report2017", epochs=1, batch_size=64, lr=0.01, momentum=0.5)
+REPORT2017 = replace(part2_lenet5.RECIPES[0], epochs=1)
 
 
 def published_loader(name: str, data_dir: Path, workers: int) -> DataLoader:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -85,6 +86,7 @@ def script(tmp_path: Path) -> Script:
             env={key: value for key, value in os.environ.items() if key != "LAB_DATA_DIR"},
             capture_output=True,
             text=True,
+            timeout=300,
         )
 
     return run
@@ -95,19 +97,17 @@ def read_only() -> Iterator[Callable[[Path], None]]:
     """Make a folder and all in it unwritable, for root too: it becomes somebody else meanwhile."""
     if not hasattr(os, "geteuid"):
         pytest.skip("this system has no such permissions")
-    changed = []
+    was, changed = os.geteuid(), []
 
     def protect(folder: Path) -> None:
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
             changed.append(path)
-        for parent in folder.parents:  # somebody else must get there
-            if parent.stat().st_uid == os.geteuid() and parent.stat().st_mode & 0o005 != 0o005:
-                parent.chmod(parent.stat().st_mode | 0o055)
-        if os.geteuid() == 0:
+        if was == 0:
             os.seteuid(65534)
+        if not os.access(folder, os.R_OK, effective_ids=True):
+            pytest.skip("another user cannot reach the temporary folder")
 
-    was = os.geteuid()
     yield protect
     os.seteuid(was)
     for path in changed:
@@ -119,3 +119,14 @@ def folder() -> Iterator[Path]:
     """A temporary folder that another user could reach, its name with a space."""
     with tempfile.TemporaryDirectory(prefix="the lab ") as name:
         yield Path(name)
+
+
+def measured(folder: Path) -> dict[str, str]:
+    """Every CSV file of a results folder, without the columns of time and place."""
+    place_and_time = ["train_seconds", "seconds", "threads", "device", "torch"]
+    return {
+        path.name: pd.read_csv(path, dtype=str)
+        .drop(columns=place_and_time, errors="ignore")
+        .to_csv(index=False)
+        for path in sorted(folder.glob("*.csv"))
+    }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import part1_cifar_tutorial
 import part2_lenet5
-from common import cli
+from common import cli, workers
 from common.cli import ROOT
 
 SCRIPTS = [part1_cifar_tutorial, part2_lenet5]
@@ -28,7 +28,7 @@ def test_defaults_are_the_labs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options.data_dir == ROOT / "data"
     assert (options.results_dir, options.figures_dir) == (ROOT / "results", ROOT / "figures")
     assert options.device == "cpu"
-    assert options.jobs == len(cli.cores())
+    assert options.jobs == len(workers.cores())
     assert options.label == "report2017"
     assert {run.dataset for run in runs} == {"mnist"}
     assert len(runs) == 9
@@ -126,6 +126,16 @@ def test_data_that_is_not_there_is_one_line_and_status_1(
     assert said.count("\n") == 1
     for part in ("MNIST is not in", str(tmp_path / "file" / "data"), "--data-dir", "--synthetic"):
         assert part in said
+
+
+def test_results_that_cannot_be_written_are_one_line_and_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    assert part2_lenet5.main(["--synthetic", "--results-dir", str(tmp_path / "file" / "r")]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "Not a directory" in said
 
 
 def test_nothing_to_plot_is_one_line_and_status_1(

@@ -66,9 +66,10 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.released.wait(60)
         elif manner == "drip":
-            for i in range(len(body)):
-                self.wfile.write(body[i : i + 1])
+            for i in range(0, len(body), len(body) // 10):
+                self.wfile.write(body[i : i + len(body) // 10])
                 self.wfile.flush()
+                self.released.wait(0.1)  # slower in all than TIMEOUT, though never silent so long
         else:
             self.wfile.write(body)
 
@@ -105,7 +106,10 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("manner", ["well", "drip"])
-def test_what_arrives_whole_is_used(tmp_path: Path, url: Callable, manner: str) -> None:
+def test_what_arrives_whole_is_used(
+    tmp_path: Path, url: Callable, manner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "TIMEOUT", 0.6)
     obtain(source(url(manner)), tmp_path / "new folder")
     assert content(tmp_path / "new folder") == FILES
     assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["set"]
@@ -175,10 +179,10 @@ def test_a_read_only_folder_without_the_data(folder: Path, read_only: Callable) 
         obtain(source(), folder)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_an_interrupted_download_is_never_taken_for_the_data(
-    tmp_path: Path, url: Callable, signum: int
+    tmp_path: Path, url: Callable, name: str
 ) -> None:
     program = textwrap.dedent(f"""
         import sys
@@ -203,7 +207,7 @@ def test_an_interrupted_download_is_never_taken_for_the_data(
         text=True,
     )
     assert process.stdout.readline() == "begun\n"
-    process.send_signal(signum)
+    process.send_signal(getattr(signal, name))
     assert process.wait(30) != 0
     process.stdout.close()
     assert not (tmp_path / "set").exists()

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common import LabError
-from common.results import Key, Results, read_cell, replacing, write_cell
+from common.files import replacing
+from common.results import Key, Results, read_cell, write_cell
 
 HEADER = "dataset,design,hidden,recipe,epochs,batch_size,lr,momentum,seed"
 
@@ -84,7 +85,10 @@ def test_rows_of_an_uncommitted_run_are_dropped(tmp_path: Path) -> None:
 def test_a_run_without_its_epochs_is_trained_again(tmp_path: Path) -> None:
     make(tmp_path).add(key(), rows())
     (tmp_path / "part2_mlp_epochs.csv").unlink()
-    assert key() not in make(tmp_path)
+    results = make(tmp_path)
+    assert key() not in results
+    results.add(key(1), rows())
+    assert list(make(tmp_path).frame()["seed"]) == [0, 1]  # until then its row stays
 
 
 def test_a_diverged_run_is_stored_as_what_it_is(tmp_path: Path) -> None:
@@ -112,6 +116,7 @@ def test_a_spreadsheet_may_have_saved_the_file(tmp_path: Path) -> None:
         (lambda text: text.replace(",0,266610", ",zero,266610"), 2),
         (lambda text: text[: len(text) - 30] + "\n", 2),
         (lambda text: text + "<<<<<<< HEAD\n", 3),
+        (lambda text: text + text.splitlines()[1] + "\n", 3),  # both sides of a merge
         (lambda text: text.replace("macs", "flops"), 1),
         (lambda text: "", 1),
         (lambda text: "<html>\n", 1),
@@ -155,7 +160,7 @@ def test_a_read_only_folder_is_told_before_training(folder: Path, read_only: Cal
     before = files(folder)
     read_only(folder)
     with pytest.raises(LabError, match=r"cannot write .*Permission denied.*--results-dir"):
-        make(folder).check_writable()
+        make(folder).writing().__enter__()
     with pytest.raises(LabError, match="cannot write"):
         make(folder).add(key(1), rows())
     assert files(folder) == before
@@ -168,6 +173,14 @@ def test_layers_of_other_designs_stay(tmp_path: Path) -> None:
     frame = pd.read_csv(tmp_path / "part2_mlp_layers.csv")
     assert list(frame["design"]) == [100, 30]
     assert list(frame["kind"]) == ["Linear", "Linear, ReLU"]
+
+
+def test_damaged_layers_are_named_too(tmp_path: Path) -> None:
+    make(tmp_path).add_layers({("30", "30"): [("F1", "Linear", "30", 23550, 23520)]})
+    path = tmp_path / "part2_mlp_layers.csv"
+    path.write_text(path.read_text().replace("23520", "many"))
+    with pytest.raises(LabError, match=r"part2_mlp_layers.csv, line 2:"):
+        make(tmp_path).add_layers({})
 
 
 @given(st.floats(min_value=0, exclude_min=True, allow_nan=False, allow_infinity=False))

@@ -1,25 +1,28 @@
 """Sweeps in real worker processes: what is missing is trained, in parallel, and survives faults."""
 
+import io
 import multiprocessing
 import os
+import re
 import signal
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
+from conftest import measured
 from torch import nn
 
 from common import LabError
 from common.data import Dataset
+from common.evaluation import evaluate
 from common.models import Design, lenet5_2017, mlp
 from common.results import Results
 from common.sweep import sweep, trained
-from common.training import Recipe, Run, evaluate
+from common.training import Recipe, Run
 
-PLACE_AND_TIME = ["train_seconds", "seconds", "threads", "device", "torch"]
 MLP = Design("20", partial(mlp, 20))
 LENET = Design("lenet5-2017", lenet5_2017)
 
@@ -44,16 +47,6 @@ def runs(recipe: Recipe, *designs: Design, seeds: int = 2) -> list[Run]:
 
 def results(folder: Path) -> Results:
     return Results(folder, "experiment", extras=["confusion", "loss"])
-
-
-def measured(folder: Path) -> dict[str, str]:
-    """Every CSV file without the columns of time and place."""
-    return {
-        path.name: pd.read_csv(path, dtype=str)
-        .drop(columns=PLACE_AND_TIME, errors="ignore")
-        .to_csv(index=False)
-        for path in sorted(folder.glob("*.csv"))
-    }
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +117,7 @@ def test_fresh_trains_again(tmp_path: Path, digits: Dataset, short: Recipe) -> N
     assert measured(tmp_path) == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_worker_that_dies_is_named_and_the_others_go_on(
     tmp_path: Path,
@@ -140,7 +134,7 @@ def test_a_worker_that_dies_is_named_and_the_others_go_on(
     ]
     said = capsys.readouterr().err
     assert "doomed seed 0 failed: its process ended by SIGKILL" in said
-    assert "failing seed 1 failed: " in said
+    assert "failing seed 1 failed: RuntimeError: " in said
     assert "shapes cannot be multiplied" in said
     (tmp_path / "experiment_layers.csv").unlink()
     expected = measured(undisturbed)
@@ -177,13 +171,48 @@ def test_weights_of_another_design_are_refused(
         trained(mine, made)
 
 
-def test_nothing_is_trained_for_a_folder_that_cannot_be_written(
+def test_a_second_sweep_at_the_same_time_is_refused(
     tmp_path: Path, digits: Dataset, short: Recipe
 ) -> None:
-    (tmp_path / "file").touch()
+    first = results(tmp_path)
+    with first.writing(), pytest.raises(LabError, match="another sweep writes to"):
+        sweep(runs(short, MLP), results(tmp_path), lambda: digits, jobs=1)
+    assert not (tmp_path / "experiment.csv").exists()
 
-    def unneeded() -> Dataset:
-        raise AssertionError("it was to fail before the data is loaded")
 
-    with pytest.raises(LabError, match="Not a directory"):
-        sweep(runs(short, MLP), results(tmp_path / "file" / "results"), unneeded, jobs=1)
+def test_a_sweep_keeps_what_another_has_written_meanwhile(
+    tmp_path: Path, digits: Dataset, short: Recipe
+) -> None:
+    early = results(tmp_path)  # read before the other sweep
+    sweep(runs(short, LENET, seeds=1), results(tmp_path), lambda: digits, jobs=1)
+    sweep(runs(short, MLP, seeds=1), early, lambda: digits, jobs=1)
+    assert list(results(tmp_path).frame()["design"]) == ["20", "lenet5-2017"]
+
+
+class Terminal(io.StringIO):
+    """What a terminal would be sent."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_sees_epochs_runs_in_progress_and_the_time_left(
+    tmp_path: Path, digits: Dataset, short: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    sweep(runs(short, MLP), results(tmp_path), lambda: digits, jobs=2)
+    lines = screen.getvalue().split("\r")
+    assert any("20 seed 0, 20 seed 1" in line for line in lines)
+    assert any(re.search(r"3/4 \[\d\d:\d\d<\d\d:\d\d, .*epoch", line) for line in lines)
+
+
+def test_output_that_is_no_terminal_has_a_line_a_run(
+    tmp_path: Path, digits: Dataset, short: Recipe, capsys: pytest.CaptureFixture
+) -> None:
+    sweep(runs(short, MLP), results(tmp_path), lambda: digits, jobs=1)
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    lines = captured.out.splitlines()
+    assert lines[0] == "2 of 2 runs to train, 1 at once"
+    assert re.fullmatch(r"\[1/2\] 20 seed 0: \d+\.\d\d % in \d+ s", lines[1])

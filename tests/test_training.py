@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import part2_lenet5
 from common.data import Dataset, load
+from common.evaluation import evaluate
 from common.models import cifar_cnn, cifar_design, lenet5_2017, mlp
-from common.training import TUTORIAL, Recipe, batches, evaluate, image_order, scheduler, train
+from common.training import TUTORIAL, Recipe, batches, image_order, scheduler, train
 
 
 class Fixed(nn.Module):
@@ -172,7 +174,7 @@ def test_the_baseline_has_the_same_numbers_under_any_name(objects: Dataset) -> N
 
 @pytest.mark.real_data
 def test_lenet5_2017_reads_mnist_after_an_epoch(data_dir: Path) -> None:
-    recipe = Recipe("report2017", epochs=1, batch_size=64, lr=0.01, momentum=0.5)
+    recipe = replace(part2_lenet5.RECIPES[0], epochs=1)
     outcome = train(lenet5_2017, load("mnist", "standard", data_dir), recipe, seed=0)
     assert outcome.test.accuracy >= 0.92
 

@@ -1,0 +1,67 @@
+"""What a trained network does on examples: scores, loss, accuracy, confusion.
+
+Nothing here knows of training: the network and the data are arguments, and both are left as they
+were.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common.data import Dataset, Examples
+
+TEST_BATCH = 1000  # the 2017 report's test batch
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network does on some examples.
+
+    `loss` is the mean cross-entropy; `confusion[t, p]` counts images of class t taken for p
+    (int64, (classes, classes)).
+    """
+
+    loss: float
+    confusion: Tensor
+
+    @property
+    def correct(self) -> Tensor:
+        """Images of each class that are classified correctly, int64 (classes,)."""
+        return self.confusion.diagonal()
+
+    @property
+    def total(self) -> Tensor:
+        """Images of each class, int64 (classes,)."""
+        return self.confusion.sum(1)
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of the images that are classified correctly."""
+        return self.correct.sum().item() / self.total.sum().item()
+
+
+def predict(model: nn.Module, dataset: Dataset, images: Tensor) -> Tensor:
+    """Scores, float32 (N, classes), for uint8 images (N, C, H, W).
+
+    In eval and inference mode; afterwards the model is in the mode it was in, and no random number
+    was drawn.
+    """
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        parts = [model(dataset.normalised(part)) for part in images.split(TEST_BATCH)]
+    model.train(was_training)
+    return torch.cat(parts)
+
+
+def evaluate(model: nn.Module, dataset: Dataset, examples: Examples) -> Evaluation:
+    """Loss, accuracy and confusion of `model` on `examples`, normalised as `dataset` says."""
+    scores = predict(model, dataset, examples.images)
+    classes = len(dataset.classes)
+    pairs = examples.labels * classes + scores.argmax(1)
+    return Evaluation(
+        loss=F.cross_entropy(scores, examples.labels).item(),
+        confusion=torch.bincount(pairs, minlength=classes**2).view(classes, classes).cpu(),
+    )
