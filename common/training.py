@@ -122,8 +122,8 @@ def train(
         weight_decay=recipe.weight_decay,
         fused=True,
     )
-    steps = recipe.epochs * -(-len(dataset.train.labels) // recipe.batch_size)
-    schedule = scheduler(optimizer, recipe, steps)
+    steps_per_epoch = -(-len(dataset.train.labels) // recipe.batch_size)
+    schedule = scheduler(optimizer, recipe, recipe.epochs * steps_per_epoch)
 
     epochs, step_losses = [], []
     for _ in range(recipe.epochs):
@@ -131,7 +131,7 @@ def train(
         started = time.perf_counter()
         with onednn(recipe.batch_size > TINY):
             given = batches(dataset, recipe.batch_size, order)
-            losses, hits = train_epoch(model, given, optimizer, schedule)
+            losses, hits = train_epoch(model, given, steps_per_epoch, optimizer, schedule)
         losses = losses.cpu()  # waits for the device
         seconds = time.perf_counter() - started
         step_losses.append(losses)
@@ -153,20 +153,26 @@ def train(
 def train_epoch(
     model: nn.Module,
     batches: Iterator[tuple[Tensor, Tensor]],
+    steps: int,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler | None,
 ) -> tuple[Tensor, Tensor]:
-    """One pass over the batches.
+    """One pass over the batches, `steps` of them.
 
-    Nothing in a step waits for a number: losses and scores stay tensors until the epoch ends.
+    Nothing in a step waits for a number. What is kept of a step goes into one tensor: thousands of
+    small ones, kept, would scatter the memory until a worker takes gigabytes.
 
     Returns:
         The loss of every step, float32 (steps,), and the count of images classified correctly as
         they were trained, int64 ().
     """
     model.train()
-    losses, scores, labels = [], [], []
-    for x, y in batches:
+    device = next(model.parameters()).device
+    losses, hits = (
+        torch.empty(steps, device=device),
+        torch.zeros((), dtype=torch.int64, device=device),
+    )
+    for step, (x, y) in enumerate(batches):
         score = model(x)
         loss = F.cross_entropy(score, y)
         optimizer.zero_grad(set_to_none=True)
@@ -174,11 +180,9 @@ def train_epoch(
         optimizer.step()
         if schedule is not None:
             schedule.step()
-        losses.append(loss.detach())
-        scores.append(score.detach())
-        labels.append(y)
-    hits = (torch.cat(scores).argmax(1) == torch.cat(labels)).sum()
-    return torch.stack(losses), hits
+        losses[step] = loss.detach()
+        hits += (score.detach().argmax(1) == y).sum()
+    return losses, hits
 
 
 @contextmanager

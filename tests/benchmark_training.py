@@ -86,7 +86,9 @@ def our_step(given: Batches) -> float:
     rates = {"lr": TUTORIAL.lr, "momentum": TUTORIAL.momentum}
     optimizer = torch.optim.SGD(model.parameters(), **rates, fused=True)
     with onednn(False):
-        seconds = per_step(lambda batches: train_epoch(model, batches, optimizer, None), given)
+        seconds = per_step(
+            lambda batches: train_epoch(model, batches, WARM_UP + STEPS, optimizer, None), given
+        )
     torch.set_num_threads(threads)
     return seconds
 
@@ -109,6 +111,8 @@ def epoch_seconds(design: models.Design, dataset: Dataset, recipe: Recipe, at_on
     """Seconds of an epoch of our training as a sweep does it, per run, the first not counted."""
     runs = [Run(design, replace(recipe, epochs=2), dataset.name, seed) for seed in range(at_once)]
     outcomes = [event for _, event in events(runs, dataset, at_once, "cpu")]
+    for child in multiprocessing.active_children():
+        child.join()  # its ending would slow what is measured next
     seconds = [event.epochs[-1].seconds for event in outcomes if isinstance(event, Outcome)]
     return max(seconds) / at_once
 
