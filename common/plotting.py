@@ -108,13 +108,18 @@ def loss_curve(loss: pd.DataFrame) -> Figure:
     return drawn
 
 
-def accuracy_by_design(runs: pd.DataFrame) -> Figure:
-    """Accuracy of every design: seeds as dots, mean and 95 % interval beside them."""
+def accuracy_by_design(runs: pd.DataFrame, baseline: str | None = None) -> Figure:
+    """Accuracy of every design: seeds as dots, mean and 95 % interval; a line at the baseline."""
     kept = converged(runs)
     kept = runs if kept.empty else kept
     drawn = figure("Accuracy on the test set by design", caption(kept), height=3.2)
     axes = drawn.subplots()
     dots_and_intervals(axes, kept, "design", "test_accuracy")
+    if baseline in set(kept["design"]):
+        level = 100 * kept.loc[kept["design"] == baseline, "test_accuracy"].mean()
+        label = f"baseline {baseline}: {level:.1f} %"
+        axes.axhline(level, color="0.3", linewidth=1, linestyle="--", label=label)
+        axes.legend(fontsize=8)
     axes.set_xlabel("design (dots: seeds; bar: mean and 95 % interval)")
     axes.set_ylabel("test accuracy (%)")
     return drawn

@@ -40,11 +40,11 @@ LAYER_COLUMNS = ("layer", "kind", "output", "parameters", "macs")
 
 TEXT = {
     *("dataset", "design", "activation", "hidden", "recipe", "class", "predicted"),
-    *("device", "torch", "layer", "kind", "output"),
+    *("device", "torch", "layer", "kind", "output", "method", "factor", "best", "worst"),
 }
 INTEGERS = {
     *("c1", "c3", "layers", "epochs", "batch_size", "seed", "parameters", "macs", "threads"),
-    *("epoch", "correct", "total", "count", "step"),
+    *("epoch", "correct", "total", "count", "step", "n", "levels"),
 }
 
 
@@ -152,13 +152,8 @@ class Results:
         """
         key = len(self.key_columns) - len(TRAINING_KEY) - 1
         columns = (*self.key_columns[1 : 1 + key], *LAYER_COLUMNS)
-        rows: dict[Key, list[list[str]]] = {}
-        for values, cells in read_csv(self.path("layers"), columns, unique=key + 1):
-            rows.setdefault(tuple(values[:key]), []).append(cells)
-        for name, table in layers.items():
-            rows[name] = [list(map(str, (*name, *row))) for row in table]
-        lines = [cells for _, table in sorted(rows.items()) for cells in table]
-        write_csv(self.path("layers"), [columns, *lines])
+        rows = [(*name, *row) for name, table in layers.items() for row in table]
+        merge_csv(self.path("layers"), columns, key, rows, unique=key + 1)
 
     def frame(self, table: str = "runs", cells: Iterable[Key] | None = None) -> pd.DataFrame:
         """A table, typed; only the runs of `cells` (keys without the seed) if these are given."""
@@ -219,3 +214,27 @@ def read_csv(
             f"cannot read {path}: {error.strerror}; mend that or move it away"
         ) from error
     return rows
+
+
+def merge_csv(
+    path: Path,
+    columns: Sequence[str],
+    key: int,
+    rows: Iterable[Sequence[str | int | float]],
+    unique: int | None = None,
+) -> None:
+    """Write `rows`, in place of those that share the values of their first `key` columns.
+
+    Other rows of the file stay; groups of equal keys are sorted by them. `unique` is as for
+    `read_csv`, by default `key`.
+    """
+    groups: dict[Key, list[list[str]]] = {}
+    for values, cells in read_csv(path, columns, unique or key):
+        groups.setdefault(tuple(values[:key]), []).append(cells)
+    fresh: dict[Key, list[list[str]]] = {}
+    for row in rows:
+        cells = [write_cell(*cell) for cell in zip(columns, row, strict=True)]
+        fresh.setdefault(tuple(row[:key]), []).append(cells)
+    groups.update(fresh)
+    lines = [cells for _, group in sorted(groups.items()) for cells in group]
+    write_csv(path, [columns, *lines])

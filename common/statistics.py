@@ -1,10 +1,26 @@
-"""What the seeds say: means with their intervals."""
+"""What the seeds can show: means, differences from the baseline, and the weight of a factor.
 
+Everything here is of accuracies as fractions, one value a seed; scipy does the testing.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+LEVEL = 0.95
+
+
+@contextmanager
+def constants_are_expected() -> Iterator[None]:
+    """Without scipy's warnings that some values do not vary: 13 layers may stay at 10 %."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
 class Mean(NamedTuple):
@@ -17,6 +33,40 @@ class Mean(NamedTuple):
     high: float
 
 
+class Difference(NamedTuple):
+    """A design's mean less the baseline's, with a 95 % interval and a p-value.
+
+    Interval and p-value hold for all comparisons of a table together. `correlation` is that of the
+    two designs over the seeds they share.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    correlation: float
+    method: str
+
+
+class Effect(NamedTuple):
+    """What a factor does: its range of means with a 95 % interval, and the variance it explains.
+
+    `slope` is the change from one level to the next of ordered levels (nan of others), with its
+    p-value.
+    """
+
+    levels: int
+    n: int
+    range: float
+    low: float
+    high: float
+    best: str
+    worst: str
+    eta_squared: float
+    slope: float
+    slope_p: float
+
+
 def mean_interval(values: pd.Series | np.ndarray | list[float]) -> Mean:
     """Mean and 95 % t-interval of independent values; of one value, sd and interval are nan."""
     values = np.asarray(values, dtype=float)
@@ -24,8 +74,173 @@ def mean_interval(values: pd.Series | np.ndarray | list[float]) -> Mean:
     if n < 2:
         return Mean(n, values.mean() if n else np.nan, np.nan, np.nan, np.nan)
     mean, sd = values.mean(), values.std(ddof=1)
-    half = stats.t.ppf(0.975, n - 1) * sd / np.sqrt(n)
+    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * sd / np.sqrt(n)
     return Mean(n, mean, sd, mean - half, mean + half)
+
+
+def wilson(correct: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a fraction of test images: what one run can tell (Wilson, 1927)."""
+    interval = stats.binomtest(correct, total).proportion_ci(LEVEL, method="wilson")
+    return interval.low, interval.high
+
+
+@constants_are_expected()
+def differences(values: dict[str, pd.Series], baseline: str) -> dict[str, Difference]:
+    """Every design against the baseline.
+
+    Dunnett's test where the spreads may be equal; Welch's, with Holm's correction and intervals
+    of Bonferroni's level, where they differ; the paired t-test, corrected likewise, where all
+    designs have the baseline's seeds and follow it: sharing a seed helps only if good seeds are
+    good for both, so it is required to be shown rather than supposed.
+
+    Args:
+        values: for each design its accuracies, indexed by seed; at least 2 of each.
+        baseline: the key of the design to compare with.
+    """
+    others = [name for name in values if name != baseline]
+    control = values[baseline]
+    samples = [values[name].to_numpy(float) for name in others]
+    correlations = [correlation(values[name], control) for name in others]
+    if all(follows(values[name], control) for name in others):
+        tests = [stats.ttest_rel(values[name].loc[control.index], control) for name in others]
+        return corrected(others, values, baseline, tests, correlations, "paired t, Holm")
+    if spreads_differ([*samples, control.to_numpy(float)]):
+        tests = [stats.ttest_ind(sample, control, equal_var=False) for sample in samples]
+        return corrected(others, values, baseline, tests, correlations, "Welch, Holm")
+    # The seed is of the integration in Dunnett's distribution, not of any data.
+    test = stats.dunnett(*samples, control=control.to_numpy(float), rng=np.random.default_rng(0))
+    interval = test.confidence_interval(LEVEL)
+    return {
+        name: Difference(
+            samples[i].mean() - control.mean(),
+            interval.low[i],
+            interval.high[i],
+            test.pvalue[i],
+            correlations[i],
+            "Dunnett",
+        )
+        for i, name in enumerate(others)
+    }
+
+
+def corrected(
+    names: list[str],
+    values: dict[str, pd.Series],
+    baseline: str,
+    tests: list,
+    correlations: list[float],
+    method: str,
+) -> dict[str, Difference]:
+    """Differences with Holm's p-values and intervals of Bonferroni's level."""
+    raw = np.array([test.pvalue for test in tests])
+    found = [values[name].mean() - values[baseline].mean() for name in names]
+    # No spread at all: equal or different, without doubt.
+    raw = np.where(np.isnan(raw), np.equal(found, 0).astype(float), raw)
+    order = np.argsort(raw, kind="stable")
+    adjusted = np.empty_like(raw)
+    steps = raw[order] * np.arange(len(raw), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    level = 1 - (1 - LEVEL) / len(names)
+    result = {}
+    for i, name in enumerate(names):
+        interval = tests[i].confidence_interval(level)
+        result[name] = Difference(
+            found[i], interval.low, interval.high, adjusted[i], correlations[i], method
+        )
+    return result
+
+
+def correlation(a: pd.Series, b: pd.Series) -> float:
+    """Pearson's correlation over the seeds that both have; nan of fewer than 3 or of constants."""
+    shared = a.index.intersection(b.index)
+    x, y = a.loc[shared].to_numpy(float), b.loc[shared].to_numpy(float)
+    if len(shared) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return np.nan
+    return float(stats.pearsonr(x, y).statistic)
+
+
+def follows(a: pd.Series, b: pd.Series) -> bool:
+    """Whether two designs have the same seeds and are shown to be good on the same ones.
+
+    The 95 % interval of their correlation lies above 0; a positive correlation alone comes by
+    chance every second time.
+    """
+    if len(a) < 4 or not a.index.sort_values().equals(b.index.sort_values()):
+        return False
+    if np.isnan(correlation(a, b)):
+        return False
+    return stats.pearsonr(a.loc[b.index], b).confidence_interval(LEVEL).low > 0
+
+
+def spreads_differ(samples: list[np.ndarray]) -> bool:
+    """Whether the spreads differ: by Levene's test about the median (Brown and Forsythe, 1974).
+
+    Few seeds hide all but gross differences from it: a standard deviation more than 4 times
+    another counts as well.
+    """
+    deviations = [sample.std(ddof=1) for sample in samples]
+    if max(deviations) > 4 * min(deviations):
+        return True
+    if max(deviations) == 0:
+        return False
+    return stats.levene(*samples, center="median").pvalue < 1 - LEVEL
+
+
+@constants_are_expected()
+def effect(values: dict[str, np.ndarray], ordered: bool) -> Effect:
+    """What a factor does, from the accuracies at each of its levels.
+
+    The range is that from the worst level's mean to the best's; its interval is that of Tukey and
+    Kramer, or of Games and Howell where spreads differ, and so allows for their having been
+    chosen. With 2 levels or more of at least 2 values each.
+    """
+    names = list(values)
+    samples = [np.asarray(values[name], float) for name in names]
+    means = np.array([sample.mean() for sample in samples])
+    best, worst = int(means.argmax()), int(means.argmin())
+    test = stats.tukey_hsd(*samples, equal_var=not spreads_differ(samples))
+    interval = test.confidence_interval(LEVEL)
+    slope = slope_p = np.nan
+    if ordered:
+        places = np.repeat(np.arange(len(samples)), [len(sample) for sample in samples])
+        line = stats.linregress(places, np.concatenate(samples))
+        slope, slope_p = line.slope, line.pvalue
+    return Effect(
+        levels=len(samples),
+        n=min(map(len, samples)),
+        range=means[best] - means[worst],
+        low=max(0.0, interval.low[best, worst]),
+        high=interval.high[best, worst],
+        best=names[best],
+        worst=names[worst],
+        eta_squared=eta_squared(samples),
+        slope=slope,
+        slope_p=slope_p,
+    )
+
+
+def eta_squared(samples: list[np.ndarray]) -> float:
+    """The share of all variance that lies between the samples."""
+    everything = np.concatenate(samples)
+    total = ((everything - everything.mean()) ** 2).sum()
+    between = sum(len(s) * (s.mean() - everything.mean()) ** 2 for s in samples)
+    return float(between / total) if total > 0 else np.nan
+
+
+def eta_squared_two(values: np.ndarray) -> dict[str, float]:
+    """Shares of variance in a balanced grid (rows, columns, seeds): factors, both, the rest."""
+    grand = values.mean()
+    rows, columns = values.mean((1, 2)), values.mean((0, 2))
+    cells = values.mean(2)
+    total = ((values - grand) ** 2).sum()
+    size = values.shape
+    shares = {
+        "rows": size[1] * size[2] * ((rows - grand) ** 2).sum(),
+        "columns": size[0] * size[2] * ((columns - grand) ** 2).sum(),
+        "interaction": size[2] * ((cells - rows[:, None] - columns[None, :] + grand) ** 2).sum(),
+        "seeds": ((values - cells[..., None]) ** 2).sum(),
+    }
+    return {name: float(share / total) for name, share in shares.items()}
 
 
 def summarise(frame: pd.DataFrame, by: list[str], column: str) -> pd.DataFrame:
@@ -40,4 +255,4 @@ def summarise(frame: pd.DataFrame, by: list[str], column: str) -> pd.DataFrame:
 
 def converged(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs whose training loss stayed finite: means are taken over these."""
-    return runs[np.isfinite(runs["train_loss"])]
+    return runs[np.isfinite(runs["train_loss"].astype(float))]

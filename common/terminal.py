@@ -83,6 +83,33 @@ def print_summary(runs: pd.DataFrame) -> None:
         )
 
 
+def print_differences(table: pd.DataFrame, baseline: str) -> None:
+    """What the seeds show of every design against the baseline, and what they do not.
+
+    `table` is that of `exploration.compare`, accuracies as fractions.
+    """
+    compared = table[table["design"] != baseline]
+    if compared.empty:
+        return
+    if compared["difference"].isna().all():
+        print(f"\none seed cannot tell designs from {baseline}: --seeds 3 or more can")
+        return
+    method = compared["method"].iloc[0]
+    print(f"\n{'against ' + baseline:<14} {'points':>9} {'95 % interval':>18} {'p':>8} ({method})")
+    hidden = []
+    for row in compared.itertuples():
+        if pd.isna(row.difference):
+            print(f"{row.design:<14}   too few seeds")
+            continue
+        interval = f"{100 * row.difference_low:+.2f} to {100 * row.difference_high:+.2f}"
+        p = f"{row.p:.3f}" if row.p >= 0.001 else "< 0.001"
+        print(f"{row.design:<14} {100 * row.difference:>+9.2f} {interval:>18} {p:>8}")
+        if row.p >= 0.05:
+            hidden.append(row.design)
+    if hidden:
+        print(f"not shown to differ from {baseline} with these seeds: {', '.join(hidden)}")
+
+
 def print_classes(classes: pd.DataFrame) -> None:
     """A table a design: what seed 0 got right of each class, and mean and sd over the seeds."""
     for design, rows in classes.groupby("design", sort=False):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from common import plotting, statistics
+from common import plotting
 
 KEY = {
     **{"dataset": "mnist", "recipe": "modern", "epochs": 3, "batch_size": 64, "lr": 0.05},
@@ -129,20 +129,3 @@ def test_a_saved_figure_is_whole_and_the_same_each_time(tmp_path: Path) -> None:
     assert first == second
     assert first.startswith(b"\x89PNG") and b"IEND" in first[-12:]
     assert sorted(path.name for path in paths[0].parent.iterdir()) == ["a.png", "b.png"]
-
-
-def test_an_interval_is_students() -> None:
-    """Student's sleep data (1908), drug 2: mean 2.33; 0.898 to 3.762 by R's t.test."""
-    sleep = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
-    mean = statistics.mean_interval(sleep)
-    assert mean.n == 10
-    assert mean.mean == pytest.approx(2.33)
-    assert mean.sd == pytest.approx(2.002249, abs=1e-6)
-    assert mean.low == pytest.approx(0.8976775, abs=1e-6)
-    assert mean.high == pytest.approx(3.7623225, abs=1e-6)
-
-
-def test_one_seed_has_no_interval() -> None:
-    mean = statistics.mean_interval([0.5])
-    assert (mean.n, mean.mean) == (1, 0.5)
-    assert np.isnan([mean.sd, mean.low, mean.high]).all()

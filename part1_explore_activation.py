@@ -1,0 +1,32 @@
+"""Part 1: what does the activation function do for the tutorial's network?
+
+python part1_explore_activation.py           ReLU, sigmoid and tanh, 3 seeds
+python part1_explore_activation.py --all     and LeakyReLU, ELU, GELU, SiLU
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from common import cli, exploration
+from common.models import ACTIVATIONS, cifar_design
+
+EXPERIMENT = Path(__file__).stem
+OF_THE_LAB = ["relu", "sigmoid", "tanh"]
+
+
+@cli.command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Explore the activation."""
+    parser = exploration.parser(__doc__)
+    parser.add_argument("--all", action="store_true", help="modern activations too")
+    options = exploration.parse(parser, argv)
+    names = list(ACTIVATIONS) if options.all else OF_THE_LAB
+    if options.activation not in names:
+        names = [*names, options.activation]
+    designs = [cifar_design(name, options.c1, options.c3, options.layers, name) for name in names]
+    return exploration.explore(EXPERIMENT, parser, options, designs, options.activation)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""Part 1: what do more convolutional layers do for the tutorial's network?
+
+python part1_explore_depth.py                       7, 9, 11 and 13 layers, 3 seeds
+python part1_explore_depth.py --recipe tutorial-long    ten times the epochs
+python part1_explore_depth.py --c1 12 --c3 28       the same of a wider network
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from common import cli, exploration
+from common.models import cifar_design
+
+EXPERIMENT = Path(__file__).stem
+LAYERS = [7, 9, 11, 13]
+
+
+@cli.command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Explore the depth."""
+    parser = exploration.parser(__doc__)
+    options = exploration.parse(parser, argv)
+    designs = [
+        cifar_design(str(layers), options.c1, options.c3, layers, options.activation)
+        for layers in LAYERS
+    ]
+    return exploration.explore(EXPERIMENT, parser, options, designs, str(options.layers))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""The statistics, against worked examples and by simulation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from common import statistics
+
+
+def seeds(values: list[float] | np.ndarray) -> pd.Series:
+    return pd.Series(np.asarray(values, float), index=range(len(values)))
+
+
+def test_an_interval_is_students() -> None:
+    """Student's sleep data (1908), drug 2: mean 2.33; 0.898 to 3.762 by R's t.test."""
+    sleep = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+    mean = statistics.mean_interval(sleep)
+    assert mean.n == 10
+    assert mean.mean == pytest.approx(2.33)
+    assert mean.sd == pytest.approx(2.002249, abs=1e-6)
+    assert mean.low == pytest.approx(0.8976775, abs=1e-6)
+    assert mean.high == pytest.approx(3.7623225, abs=1e-6)
+
+
+def test_one_seed_has_no_interval_but_that_of_its_test_images() -> None:
+    mean = statistics.mean_interval([0.54])
+    assert (mean.n, mean.mean) == (1, 0.54)
+    assert np.isnan([mean.sd, mean.low, mean.high]).all()
+    low, high = statistics.wilson(5400, 10000)
+    assert (high - low) / 2 == pytest.approx(0.0098, abs=1e-4)  # 1.0 point at 54 %
+    assert statistics.wilson(9900, 10000)[1] - 0.99 < 0.99 - statistics.wilson(9900, 10000)[0]
+
+
+def test_differences_are_dunnetts_where_spreads_agree() -> None:
+    """Dunnett's example (1955): blood counts under two drugs and none; p = 0.62 and 0.006."""
+    blood = {
+        "none": seeds([7.40, 8.50, 7.20, 8.24, 9.84, 8.32]),
+        "A": seeds([9.76, 8.80, 7.68, 9.36]),
+        "B": seeds([12.80, 9.68, 12.16, 9.20, 10.55]),
+    }
+    found = statistics.differences(blood, "none")
+    assert {one.method for one in found.values()} == {"Dunnett"}
+    assert found["A"].difference == pytest.approx(8.90 - 8.25)
+    assert found["A"].p == pytest.approx(0.6201, abs=2e-3)
+    assert found["B"].p == pytest.approx(0.0059, abs=5e-4)
+    assert found["A"].low < 0 < found["A"].high
+    assert 0 < found["B"].low < found["B"].difference < found["B"].high
+
+
+def test_differences_are_welchs_with_holms_correction_where_spreads_differ() -> None:
+    rng = np.random.default_rng(0)
+    values = {
+        "base": seeds(rng.normal(0.54, 0.001, 10)),
+        "wide": seeds(rng.normal(0.54, 0.05, 10)),
+        "other": seeds(rng.normal(0.56, 0.01, 10)),
+    }
+    found = statistics.differences(values, "base")
+    assert {one.method for one in found.values()} == {"Welch, Holm"}
+    raw = {
+        name: stats.ttest_ind(values[name], values["base"], equal_var=False)
+        for name in ("wide", "other")
+    }
+    small, large = sorted(raw, key=lambda name: raw[name].pvalue)
+    assert found[small].p == pytest.approx(2 * raw[small].pvalue)
+    assert found[large].p == pytest.approx(max(2 * raw[small].pvalue, raw[large].pvalue))
+    interval = raw["wide"].confidence_interval(0.975)
+    assert (found["wide"].low, found["wide"].high) == pytest.approx((interval.low, interval.high))
+
+
+def test_seeds_are_paired_only_where_they_are_shown_to_agree() -> None:
+    rng = np.random.default_rng(1)
+    common = rng.normal(0.5, 0.02, 10)
+    values = {
+        "base": seeds(common),
+        "better": seeds(common + 0.005 + rng.normal(0, 0.002, 10)),
+    }
+    paired = statistics.differences(values, "base")["better"]
+    assert paired.method == "paired t, Holm"
+    assert paired.correlation > 0.9
+    assert paired.p == pytest.approx(stats.ttest_rel(values["better"], values["base"]).pvalue)
+    assert paired.p < 0.001
+    values["better"] = seeds(values["better"].sample(frac=1, random_state=0).to_numpy())
+    assert statistics.differences(values, "base")["better"].method == "Dunnett"
+
+
+def test_a_design_that_never_varies_is_compared_all_the_same() -> None:
+    """Thirteen layers that stay at 10 %, and the same again."""
+    values = {"7": seeds([0.53, 0.55, 0.54]), "13": seeds([0.1] * 3), "11": seeds([0.1, 0.3, 0.2])}
+    found = statistics.differences(values, "7")
+    assert found["13"].p < 0.001
+    assert found["13"].low < -0.44 < found["13"].high
+    same = statistics.differences({"a": seeds([0.1] * 3), "b": seeds([0.1] * 3)}, "a")["b"]
+    assert (same.difference, same.p) == (0, 1)
+
+
+def test_three_seeds_do_not_show_one_point() -> None:
+    values = {"base": seeds([0.530, 0.543, 0.556]), "other": seeds([0.540, 0.553, 0.566])}
+    assert statistics.differences(values, "base")["other"].p > 0.3
+
+
+def test_an_effect_is_its_range_with_tukeys_interval() -> None:
+    """Two levels: Tukey's interval of their difference is Student's."""
+    a, b = np.array([24.5, 23.5, 26.4, 27.1, 29.9]), np.array([28.4, 34.2, 29.5, 32.2, 30.1])
+    effect = statistics.effect({"a": a, "b": b}, ordered=False)
+    student = stats.ttest_ind(b, a).confidence_interval()
+    assert effect.range == pytest.approx(b.mean() - a.mean())
+    assert (effect.low, effect.high) == pytest.approx((student.low, student.high), rel=1e-4)
+    assert (effect.best, effect.worst, effect.levels, effect.n) == ("b", "a", 2, 5)
+    assert np.isnan(effect.slope)
+
+
+def test_eta_squared_by_hand() -> None:
+    a, b = np.array([1.0, 3.0]), np.array([5.0, 7.0])
+    assert statistics.eta_squared([a, b]) == pytest.approx(16 / 20)
+    line = statistics.effect({"1": a, "2": b}, ordered=True)
+    assert line.slope == pytest.approx(4)
+
+
+def test_shares_of_a_grid_by_hand() -> None:
+    """Rows add 2, columns 1; both together nothing more; seeds +-0.5."""
+    cells = np.array([[0.0, 1.0], [2.0, 3.0]])
+    values = cells[..., None] + np.array([-0.5, 0.5])
+    shares = statistics.eta_squared_two(values)
+    expected = {"rows": 8 / 12, "columns": 2 / 12, "interaction": 0, "seeds": 2 / 12}
+    assert shares == pytest.approx(expected)
+    values[1, 1] += 4
+    assert statistics.eta_squared_two(values)["interaction"] > 0.1
+    assert sum(statistics.eta_squared_two(values).values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("n", [3, 10])
+def test_intervals_cover_the_true_mean_as_often_as_they_say(n: int) -> None:
+    rng = np.random.default_rng(n)
+    covered = 0
+    for sample in rng.normal(0.54, 0.0126, (2000, n)):
+        mean = statistics.mean_interval(sample)
+        covered += mean.low <= 0.54 <= mean.high
+    assert 0.935 <= covered / 2000 <= 0.965  # 3 standard errors are 0.015
+
+
+@pytest.mark.parametrize(
+    ("n", "deviations"), [(3, (1, 1, 1, 1)), (10, (1, 1, 1, 1)), (10, (1, 3, 1, 2))]
+)
+def test_no_difference_is_found_where_there_is_none(n: int, deviations: tuple) -> None:
+    """In about 5 % of tables of four designs some design differs by chance."""
+    rng = np.random.default_rng(n)
+    found = 0
+    for _ in range(400):
+        values = {
+            str(i): seeds(rng.normal(0.54, 0.0126 * deviation, n))
+            for i, deviation in enumerate(deviations)
+        }
+        found += min(one.p for one in statistics.differences(values, "0").values()) < 0.05
+    assert 0.01 <= found / 400 <= 0.095  # 3 standard errors are 0.033
