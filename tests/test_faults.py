@@ -75,7 +75,10 @@ def wait_for_line(process: subprocess.Popen, start: str) -> None:
 SAID = "interrupted: finished runs are kept; the same command, without --fresh, carries on\n"
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+MORE = [pytest.param(name, marks=pytest.mark.faults) for name in ("SIGINT", "SIGHUP")]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", *MORE])
 def test_an_interrupted_sweep_keeps_what_is_finished(
     tmp_path: Path, name: str, start: Start
 ) -> None:
@@ -90,7 +93,10 @@ def test_an_interrupted_sweep_keeps_what_is_finished(
     assert not Path(f"/proc/{trainer}").exists()
 
 
-@pytest.mark.parametrize("line", ["100 of 100 runs to train", "[1/"])
+TRAINING = pytest.param("[1/", marks=pytest.mark.faults)
+
+
+@pytest.mark.parametrize("line", ["100 of 100 runs to train", TRAINING])
 def test_ctrl_c_reaches_workers_too_and_says_one_line(line: str, start: Start) -> None:
     """As a terminal sends it: to the whole group, while workers start and while they train."""
     process = start(50)
@@ -153,7 +159,9 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.faults
-def test_a_killed_worker_costs_its_run_alone(tmp_path: Path, undisturbed: dict[str, str]) -> None:
+def test_a_killed_worker_costs_its_run_alone(
+    tmp_path: Path, undisturbed: dict[str, str], start: Start
+) -> None:
     process = start(3, "--jobs", "2")
     wait_for_line(process, "[1/6]")
     victim = workers(process.pid)[0]
