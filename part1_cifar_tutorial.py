@@ -30,9 +30,10 @@ from torch import nn
 from common import LabError, cli, models, plotting, terminal
 from common.data import TUTORIAL_NORMALISATION, Dataset
 from common.evaluation import evaluate, predict
+from common.recipes import TUTORIAL
 from common.results import Results
 from common.sweep import place, trained
-from common.training import TUTORIAL, Run
+from common.training import Run
 
 EXPERIMENT = Path(__file__).stem
 DESIGNS = [models.cifar_design("baseline")]
@@ -151,11 +152,7 @@ def classifier(runs: Sequence[Run], options: argparse.Namespace) -> int:
     wanted = options.fresh or not all(run.key in results for run in runs)
     if wanted and not options.plot_only:
         check_transforms(options.load(), options)
-    failed = cli.train(runs, results, options)
-
-    frames = cli.frames(runs, results)
-    print(f"\n{EXPERIMENT} on {options.dataset}\n{terminal.describe(options.recipe)}\n")
-    terminal.print_summary(frames["runs"])
+    frames, failed = cli.measure(runs, results, options)
     terminal.print_classes(frames["classes"])
     figures = cli.save(draw(frames, runs[0], results, options), EXPERIMENT, options)
     terminal.print_closing(results, frames["runs"], figures, failed)

@@ -34,9 +34,10 @@ from common import LabError, cli, models, plotting, terminal
 from common.data import Dataset
 from common.evaluation import predict
 from common.models import Design
+from common.recipes import MODERN, Recipe
 from common.results import Results
 from common.sweep import trained
-from common.training import Recipe, Run
+from common.training import Run
 
 EXPERIMENT = Path(__file__).stem
 
@@ -50,16 +51,7 @@ DESIGNS = [
 
 RECIPES = [
     Recipe("report2017", epochs=10, batch_size=64, lr=0.01, momentum=0.5),
-    Recipe(
-        "modern",
-        epochs=20,
-        batch_size=64,
-        lr=0.05,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=5e-4,
-        schedule="one-cycle",
-    ),
+    MODERN,
 ]
 
 REPORTED_LOSS = 0.05  # 'the loss of the model can be lower than 0.05', the 2017 report
@@ -76,11 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.list:
         terminal.print_list(runs, results, options)
         return 0
-    failed = cli.train(runs, results, options)
-
-    frames = cli.frames(runs, results)
-    print(f"\n{EXPERIMENT} on {options.dataset}\n{terminal.describe(options.recipe)}\n")
-    terminal.print_summary(frames["runs"])
+    frames, failed = cli.measure(runs, results, options)
     print_reported_loss(frames["epochs"])
     if options.classes:
         terminal.print_classes(frames["classes"])

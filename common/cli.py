@@ -14,12 +14,13 @@ from typing import NoReturn
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import LabError, data, plotting, workers
+from common import LabError, data, plotting, terminal, workers
 from common.models import Design
+from common.recipes import Recipe
 from common.results import Results
 from common.statistics import converged
 from common.sweep import sweep
-from common.training import Recipe, Run
+from common.training import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 SYNTHETIC = {"mnist": "synthetic-digits", "cifar10": "synthetic-objects"}
@@ -160,11 +161,33 @@ def runs(parser: Parser, options: argparse.Namespace, designs: Sequence[Design])
     ]
 
 
-def train(runs: Sequence[Run], results: Results, options: argparse.Namespace) -> list[Run]:
-    """Train what `results` lacks; returns the runs that failed. Nothing with --plot-only."""
+def measure(
+    runs: Sequence[Run], results: Results, options: argparse.Namespace
+) -> tuple[dict[str, pd.DataFrame], list[Run]]:
+    """Train what `results` lacks, and print what was measured.
+
+    Returns the tables, as `frames` does, and the runs that failed.
+    """
+    failed = train(runs, results, options, options.load)
+    tables = frames(runs, results)
+    print(f"\n{results.experiment} on {options.dataset}\n{terminal.describe(options.recipe)}\n")
+    terminal.print_summary(tables["runs"])
+    return tables, failed
+
+
+def train(
+    runs: Sequence[Run],
+    results: Results,
+    options: argparse.Namespace,
+    load: Callable[[], data.Dataset],
+) -> list[Run]:
+    """Train what `results` lacks, on the data set that `load` gives; returns the failed runs.
+
+    Nothing with --plot-only.
+    """
     if options.plot_only:
         return []
-    return sweep(runs, results, options.load, options.jobs, options.device, options.fresh)
+    return sweep(runs, results, load, options.jobs, options.device, options.fresh)
 
 
 def frames(runs: Sequence[Run], results: Results) -> dict[str, pd.DataFrame]:

@@ -4,7 +4,8 @@ Images stay 8-bit until they are used (a quarter of the memory of float32, and m
 training: blocks of images are gathered and normalised at once, see `training.batches`).
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,7 +48,8 @@ class Examples(NamedTuple):
 class Dataset:
     """A data set, split for training and testing.
 
-    `normalisation` is the (mean, standard deviation) of a pixel in [0, 1].
+    `normalisation` is the (mean, standard deviation) of a pixel in [0, 1]; `variations` are
+    further sets to test on, by name.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Dataset:
     normalisation: tuple[float, float]
     train: Examples
     test: Examples
+    variations: dict[str, Examples] = field(default_factory=dict)
 
     def normalised(self, images: Tensor) -> Tensor:
         """uint8 images of any shape as float32: the same numbers as ToTensor and Normalize."""
@@ -63,14 +66,23 @@ class Dataset:
 
     def to(self, device: str | torch.device) -> "Dataset":
         """The data set with all its tensors on `device`."""
-        train, test = (Examples(*(t.to(device) for t in part)) for part in (self.train, self.test))
-        return replace(self, train=train, test=test)
+        return self.mapped(lambda part: Examples(*(tensor.to(device) for tensor in part)))
+
+    def mapped(self, change: Callable[[Examples], Examples]) -> "Dataset":
+        """The data set with every part of it changed alike."""
+        return replace(
+            self,
+            train=change(self.train),
+            test=change(self.test),
+            variations={name: change(part) for name, part in self.variations.items()},
+        )
 
     def share_memory(self) -> "Dataset":
         """Move the tensors to shared memory, so that worker processes hold no copies."""
         try:
-            for tensor in (*self.train, *self.test):
-                tensor.share_memory_()
+            for part in (self.train, self.test, *self.variations.values()):
+                for tensor in part:
+                    tensor.share_memory_()
         except RuntimeError as error:
             raise LabError(
                 f"shared memory has no room for {self.name} ({str(error).splitlines()[0]}); "

@@ -5,41 +5,55 @@ draws `figures/part1_factors.png` again from whatever explorations the results h
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from common import cli, factor_figures, models, plotting, terminal
+from common import cli, comparison, factor_figures, models, plotting, terminal
+from common.augmentation import flip_and_shift
 from common.models import Design
+from common.recipes import TUTORIAL, Recipe, kaiming
 from common.results import Results, merge_csv
-from common.statistics import (
-    Difference,
-    Effect,
-    Mean,
-    converged,
-    differences,
-    effect,
-    mean_interval,
-    wilson,
-)
-from common.training import TUTORIAL, Recipe
+from common.statistics import Effect, converged, effect, eta_squared_two
 
 RECIPES = [
     TUTORIAL,
     replace(TUTORIAL, name="tutorial-long", epochs=20),  # shows what is merely under-trained
+    Recipe(
+        "tuned",
+        epochs=40,
+        batch_size=64,
+        lr=0.03,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=5e-4,
+        schedule="one-cycle",
+        initialise=kaiming,
+        augment=flip_and_shift,
+    ),
 ]
-DIFFERENCE = ("difference", "difference_low", "difference_high", "p", "correlation", "method")
 COLUMNS = tuple(models.cifar_design("baseline").columns)
 
-# The lab's factors: the experiment that varies each, its column and levels, and their order.
+
+class Factor(NamedTuple):
+    """What the lab varies: the experiment that does, its column there, the levels."""
+
+    experiment: str
+    column: str
+    levels: Sequence[int | str]
+    ordered: bool
+
+
 FACTORS = {
-    "C1 maps": ("part1_explore_featuremaps", "c1", [6, 8, 10, 12], True),
-    "C3 maps": ("part1_explore_featuremaps", "c3", [16, 20, 24, 28], True),
-    "layers": ("part1_explore_depth", "layers", [7, 9, 11, 13], True),
-    "activation": ("part1_explore_activation", "activation", ["relu", "sigmoid", "tanh"], False),
+    "C1 maps": Factor("part1_explore_featuremaps", "c1", [6, 8, 10, 12], True),
+    "C3 maps": Factor("part1_explore_featuremaps", "c3", [16, 20, 24, 28], True),
+    "layers": Factor("part1_explore_depth", "layers", [7, 9, 11, 13], True),
+    "activation": Factor(
+        "part1_explore_activation", "activation", ["relu", "sigmoid", "tanh"], False
+    ),
 }
 
 
@@ -84,55 +98,26 @@ def explore(
     if options.list:
         terminal.print_list(runs, results, options)
         return 0
-    failed = cli.train(runs, results, options)
-
-    frames = cli.frames(runs, results)
-    print(f"\n{experiment} on {options.dataset}\n{terminal.describe(options.recipe)}\n")
-    terminal.print_summary(frames["runs"])
-    table = compare(frames, results.key_columns[:-1], baseline)
-    terminal.print_differences(table, baseline)
-    key = len(results.key_columns) - 1
-    merge_csv(results.path("summary"), table.columns, key, table.itertuples(index=False))
+    frames, failed = cli.measure(runs, results, options)
+    comparison.report(frames, results, baseline)
+    grid = getattr(options, "grid", False)
+    if grid:
+        print_shares(frames["runs"])
     if options.classes:
         terminal.print_classes(frames["classes"])
 
+    varied = [column for column in COLUMNS if frames["runs"][column].nunique() > 1]
     figures = {
         "accuracy": plotting.accuracy_by_design(frames["runs"], baseline),
-        "size": factor_figures.accuracy_by_size(frames["runs"]),
+        "size": factor_figures.accuracy_by_size(frames["runs"], varied),
         "curves": factor_figures.training_and_test_curves(frames["epochs"]),
     }
-    if getattr(options, "grid", False):
+    if grid:
         figures["grid"] = factor_figures.heat_map(frames["runs"], "c1", "c3")
     drawn = cli.save(figures, experiment, options)
     drawn += side_by_side(options)
     terminal.print_closing(results, frames["runs"], drawn, failed)
     return 1 if failed else 0
-
-
-def compare(frames: dict[str, pd.DataFrame], key: Sequence[str], baseline: str) -> pd.DataFrame:
-    """A row a design: its mean over seeds, and its difference from the baseline.
-
-    A design of one seed has the interval that its test images give (Wilson's), and no difference.
-
-    Returns the columns `key`, those of Mean and those of Difference.
-    """
-    runs = frames["runs"]
-    values = {
-        design: rows.set_index("seed")["test_accuracy"]
-        for design, rows in converged(runs).groupby("design", sort=False)
-    }
-    several = {design: rows for design, rows in values.items() if len(rows) > 1}
-    found = differences(several, baseline) if baseline in several and len(several) > 1 else {}
-    none = Difference(*[np.nan] * 5, method="")
-    tested = int(frames["classes"].groupby([*key, "seed"])["total"].sum().iloc[0])
-    rows = []
-    for design, given in runs.groupby("design", sort=False):
-        mean = mean_interval(values.get(design, []))
-        if mean.n == 1:
-            low, high = wilson(round(mean.mean * tested), tested)
-            mean = mean._replace(low=low, high=high)
-        rows.append((*given.iloc[0][list(key)], *mean, *found.get(design, none)))
-    return pd.DataFrame(rows, columns=[*key, *Mean._fields, *DIFFERENCE])
 
 
 def side_by_side(options: argparse.Namespace) -> list[Path]:
@@ -143,31 +128,65 @@ def side_by_side(options: argparse.Namespace) -> list[Path]:
     """
     named = [recipe for recipe in options.recipes if recipe.name == options.recipe.name]
     changed = options.recipe not in named
-    recipes = [options.recipe] if changed else options.recipes
-    rows = [row for recipe in recipes for row in effects(recipe, options)]
-    if not rows:
+    found = []
+    for recipe in [options.recipe] if changed else options.recipes:
+        found += [(recipe, *varied) for varied in variations(recipe, options)]
+    if not found:
         return []
+    baseline = [getattr(options, column) for column in COLUMNS]
+    rows = [
+        (
+            *(options.dataset, *baseline, recipe.name),
+            *(recipe.epochs, recipe.batch_size, recipe.lr, recipe.momentum),
+            *(factor, *effect(samples(runs, factor), FACTORS[factor].ordered)),
+        )
+        for recipe, factor, runs in found
+    ]
     key = ("dataset", *COLUMNS, "recipe", "epochs", "batch_size", "lr", "momentum", "factor")
     table = pd.DataFrame(rows, columns=[*key, *Effect._fields])
     merge_csv(options.results_dir / "part1_factors.csv", table.columns, len(key), rows)
+    levels = pd.concat([runs.assign(factor=factor) for _, factor, runs in found])
     name = "-".join(["part1_factors", *([options.label] if changed else options.moved)])
-    return [plotting.save(factor_figures.factors(table), options.figures_dir / f"{name}.png")]
+    figure = factor_figures.factors(table, levels)
+    return [plotting.save(figure, options.figures_dir / f"{name}.png")]
 
 
-def effects(recipe: Recipe, options: argparse.Namespace) -> list[tuple]:
-    """The effect of each factor that has been varied from the baseline with `recipe`."""
-    baseline = {column: getattr(options, column) for column in COLUMNS}
-    numbers = {"epochs": recipe.epochs, "batch_size": recipe.batch_size}
-    numbers |= {"lr": recipe.lr, "momentum": recipe.momentum}
-    fixed = {"dataset": options.dataset, **baseline, "recipe": recipe.name, **numbers}
-    rows = []
-    for factor, (experiment, varied, levels, ordered) in FACTORS.items():
-        runs = converged(Results(options.results_dir, experiment, COLUMNS).frame())
+def variations(recipe: Recipe, options: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each factor varied from the baseline with `recipe`, and its runs, level by level.
+
+    Only levels of two seeds or more, and factors of two levels or more.
+    """
+    fixed = {"dataset": options.dataset, **{column: getattr(options, column) for column in COLUMNS}}
+    fixed |= {"recipe": recipe.name, "epochs": recipe.epochs, "batch_size": recipe.batch_size}
+    fixed |= {"lr": recipe.lr, "momentum": recipe.momentum}
+    for name, factor in FACTORS.items():
+        runs = converged(Results(options.results_dir, factor.experiment, COLUMNS).frame())
         for column, value in fixed.items():
-            if column != varied:
+            if column != factor.column:
                 runs = runs[runs[column] == value]
-        samples = {str(level): runs[runs[varied] == level]["test_accuracy"] for level in levels}
-        samples = {level: rows for level, rows in samples.items() if len(rows) > 1}
-        if len(samples) > 1:
-            rows.append((*fixed.values(), factor, *effect(samples, ordered)))
-    return rows
+        seeds = [runs[runs[factor.column] == level] for level in factor.levels]
+        seeds = [rows for rows in seeds if len(rows) > 1]
+        if len(seeds) > 1:
+            yield name, pd.concat(seeds)
+
+
+def samples(runs: pd.DataFrame, factor: str) -> dict[str, pd.Series]:
+    """The accuracies at each level of a factor, in the order of the levels."""
+    groups = runs.groupby(FACTORS[factor].column, sort=False)["test_accuracy"]
+    return {str(level): values for level, values in groups}
+
+
+def print_shares(runs: pd.DataFrame) -> None:
+    """What of the variance in a C1 x C3 grid is due to either, to both together, to seeds.
+
+    Over the seeds that all cells have; nothing with fewer than two.
+    """
+    wide = converged(runs).pivot(index=["c1", "c3"], columns="seed", values="test_accuracy")
+    wide = wide.dropna(axis="columns")
+    c1, c3 = (wide.index.unique(level) for level in (0, 1))
+    if len(wide) < len(c1) * len(c3) or wide.shape[1] < 2:
+        return
+    shares = eta_squared_two(wide.to_numpy().reshape(len(c1), len(c3), -1))
+    words = {"rows": "C1", "columns": "C3", "interaction": "both together", "seeds": "seeds"}
+    said = ", ".join(f"{words[name]} {100 * share:.0f} %" for name, share in shares.items())
+    print(f"\nvariance in the grid: {said}")

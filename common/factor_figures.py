@@ -1,34 +1,62 @@
 """The figures of the explorations: size, learning curves, the grid, the factors side by side."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from common import plotting
 from common.statistics import converged, summarise
 
+SIZES = {"parameters": "parameters", "macs": "multiply-accumulates"}
 
-def accuracy_by_size(runs: pd.DataFrame) -> Figure:
-    """Accuracy against parameters and against multiply-accumulates: mean and 95 % interval."""
+
+def accuracy_by_size(runs: pd.DataFrame, varied: Sequence[str]) -> Figure:
+    """Accuracy against parameters and against multiply-accumulates: mean and 95 % interval.
+
+    Where two columns are `varied`, every level of the first is a line through levels of the second.
+    """
     kept = converged(runs)
     kept = runs if kept.empty else kept
     drawn = plotting.figure("Is it the design, or its size?", plotting.caption(kept), height=3.4)
-    sizes = {"parameters": "parameters", "macs": "multiply-accumulates an image"}
-    for axes, (column, label) in zip(drawn.subplots(1, 2, sharey=True), sizes.items(), strict=True):
-        means = summarise(kept, ["design", column], "test_accuracy")
-        half = (100 * (means["high"] - means["mean"])).fillna(0)
-        look = {"fmt": "o", "color": plotting.COLOURS[0], "capsize": 3, "markersize": 4}
-        axes.errorbar(means[column], 100 * means["mean"], half, **look)
-        for row in means.itertuples():
-            place = (getattr(row, column), 100 * row.mean)
-            axes.annotate(row.design, place, (4, 3), textcoords="offset points", fontsize=7)
-        axes.set_xlabel(label)
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.tick_params(axis="x", labelsize=7)
-        axes.grid(alpha=0.3)
+    for axes, size in zip(drawn.subplots(1, 2, sharey=True), SIZES, strict=True):
+        if len(varied) == 2:
+            first, second = varied
+            for place, (level, rows) in enumerate(kept.groupby(first)):
+                levels = ", ".join(map(str, sorted(rows[second].unique())))
+                means_by_size(axes, rows, size, f"{first} {level}, {second} {levels}", place)
+        else:
+            for row in means_by_size(axes, kept, size, label=None, place=0, line="").itertuples():
+                place = (getattr(row, size), 100 * row.mean)
+                axes.annotate(row.design, place, (4, 3), textcoords="offset points", fontsize=7)
+        axes.set_xlabel(f"{SIZES[size]} of an image" if size == "macs" else SIZES[size])
     drawn.axes[0].set_ylabel("test accuracy (%)")
+    if len(varied) == 2:
+        drawn.axes[0].legend(fontsize=7)
     return drawn
+
+
+def means_by_size(
+    axes: Axes, runs: pd.DataFrame, size: str, label: str | None, place: int, line: str = "-"
+) -> pd.DataFrame:
+    """Mean accuracy and interval of every design by its size, in the `place`-th look."""
+    means = summarise(runs, ["design", size], "test_accuracy").sort_values(size)
+    # Of two seeds the interval is 9 times as wide as they are apart, and would hide all else.
+    half = (100 * (means["high"] - means["mean"])).where(means["n"] > 2, 0)
+    look = {"color": plotting.COLOURS[place], "marker": "osD^v"[place], "linestyle": line}
+    axes.errorbar(means[size], 100 * means["mean"], half, label=label, ms=4, capsize=3, **look)
+    axes.xaxis.set_major_formatter(FuncFormatter(in_thousands))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(alpha=0.3)
+    return means
+
+
+def in_thousands(value: float, _: int) -> str:
+    """A count on an axis: `62 k`, `1.6 M`."""
+    return f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
 
 
 def training_and_test_curves(epochs: pd.DataFrame) -> Figure:
@@ -88,41 +116,52 @@ def heat_map(runs: pd.DataFrame, rows: str, columns: str) -> Figure:
     return drawn
 
 
-def factors(effects: pd.DataFrame) -> Figure:
-    """The range of means of each factor, with its interval, a panel a recipe.
+def factors(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
+    """What each factor does, a row of panels a recipe.
+
+    The range of its means, and, to tell the factor from the size that it brings, the accuracy of
+    its levels against parameters and multiply-accumulates: were it size alone, the lines would lie
+    on one another.
 
     Args:
         effects: a row a recipe and factor: the columns of statistics.Effect, and recipe, dataset,
             factor.
+        levels: the runs behind it, with a column factor.
     """
     recipes = list(effects["recipe"].unique())
     n = effects["n"]
     counts = f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
     drawn = plotting.figure(
-        "Which factor matters most? From the worst level's mean to the best's",
-        f"{effects['dataset'].iloc[0]}; n = {counts} seeds; 95 % intervals, Tukey or Games-Howell",
-        height=3.6,
+        "Which factor matters most? From the worst level's mean to the best's, and by size",
+        f"{effects['dataset'].iloc[0]}; n = {counts} seeds; 95 % intervals, of ranges by Tukey or "
+        "Games-Howell",
+        height=2.7 * len(recipes) + 0.6,
     )
-    panels = drawn.subplots(1, len(recipes), squeeze=False, sharey=True)[0]
-    for axes, recipe in zip(panels, recipes, strict=True):
-        rows = effects[effects["recipe"] == recipe]
-        places, span = np.arange(len(rows)), 100 * rows["range"]
-        error = [span - 100 * rows["low"], 100 * rows["high"] - span]
-        axes.bar(places, span, color=plotting.COLOURS[5], edgecolor="black", width=0.6)
-        axes.errorbar(places, span, error, fmt="none", color="black", capsize=4)
-        for place, row in zip(places, rows.itertuples(), strict=True):
-            text = f"{row.worst} to {row.best}\n$\\eta^2$ = {row.eta_squared:.2f}"
-            axes.annotate(
-                text,
-                (place, 100 * row.high),
-                (0, 2),
-                ha="center",
-                fontsize=7,
-                textcoords="offset points",
-            )
-        axes.set_xticks(places, rows["factor"])
-        axes.set_title(recipe, fontsize=9)
-        axes.margins(y=0.2)
-        axes.grid(axis="y", alpha=0.3)
-    panels[0].set_ylabel("range of mean accuracy (points)")
+    panels = drawn.subplots(len(recipes), 3, squeeze=False)
+    for (ranges, *sizes), recipe in zip(panels, recipes, strict=True):
+        draw_ranges(ranges, effects[effects["recipe"] == recipe])
+        ranges.set_ylabel("range of mean accuracy (points)")
+        ranges.set_title(recipe, fontsize=9)
+        runs = levels[levels["recipe"] == recipe]
+        for axes, size in zip(sizes, SIZES, strict=True):
+            for place, (factor, rows) in enumerate(runs.groupby("factor", sort=False)):
+                means_by_size(axes, rows, size, factor, place)
+            axes.set_xlabel(SIZES[size])
+            axes.set_ylabel("test accuracy (%)")
+        sizes[0].legend(fontsize=7)
     return drawn
+
+
+def draw_ranges(axes: Axes, effects: pd.DataFrame) -> None:
+    """A bar a factor: its range of means with the interval, its levels, its share of variance."""
+    places, span = np.arange(len(effects)), 100 * effects["range"]
+    error = [span - 100 * effects["low"], 100 * effects["high"] - span]
+    axes.bar(places, span, color=plotting.COLOURS[5], edgecolor="black", width=0.6)
+    axes.errorbar(places, span, error, fmt="none", color="black", capsize=4)
+    for place, row in zip(places, effects.itertuples(), strict=True):
+        text = f"{row.worst}\nto {row.best}\n$\\eta^2$ {row.eta_squared:.2f}"
+        look = {"ha": "center", "fontsize": 6.5, "textcoords": "offset points"}
+        axes.annotate(text, (place, 100 * row.high), (0, 2), **look)
+    axes.set_xticks(places, effects["factor"].str.replace(" ", "\n"), fontsize=7.5)
+    axes.margins(y=0.3)
+    axes.grid(axis="y", alpha=0.3)

@@ -174,6 +174,12 @@ def mlp(*hidden: int) -> nn.Module:
     return nn.Sequential(OrderedDict(modules))
 
 
+def mlp_design(*hidden: int) -> Design:
+    """The design of an MLP, named after its hidden layers: `300-100`."""
+    name = "-".join(map(str, hidden))
+    return Design(name, partial(mlp, *hidden), {"hidden": name})
+
+
 def layer_table(design: Design) -> list[Layer]:
     """The layers of a design, with output shapes, parameters and multiply-accumulates.
 

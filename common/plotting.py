@@ -111,14 +111,20 @@ def loss_curve(loss: pd.DataFrame) -> Figure:
 def accuracy_by_design(runs: pd.DataFrame, baseline: str | None = None) -> Figure:
     """Accuracy of every design: seeds as dots, mean and 95 % interval; a line at the baseline."""
     kept = converged(runs)
-    kept = runs if kept.empty else kept
-    drawn = figure("Accuracy on the test set by design", caption(kept), height=3.2)
+    drawn = figure("Accuracy on the test set by design", caption(runs), height=3.2)
     axes = drawn.subplots()
-    dots_and_intervals(axes, kept, "design", "test_accuracy")
+    names = list(runs["design"].unique())
+    dots_and_intervals(axes, kept, "design", "test_accuracy", names)
     if baseline in set(kept["design"]):
         level = 100 * kept.loc[kept["design"] == baseline, "test_accuracy"].mean()
         label = f"baseline {baseline}: {level:.1f} %"
         axes.axhline(level, color="0.3", linewidth=1, linestyle="--", label=label)
+    lost = [names.index(design) for design in runs.drop(kept.index)["design"]]
+    if lost:
+        bottom = axes.get_xaxis_transform()
+        look = {"color": COLOURS[1], "label": "diverged, not in the mean"}
+        axes.plot(lost, [0.04] * len(lost), "x", transform=bottom, **look)
+    if lost or baseline in names:
         axes.legend(fontsize=8)
     axes.set_xlabel("design (dots: seeds; bar: mean and 95 % interval)")
     axes.set_ylabel("test accuracy (%)")
@@ -129,7 +135,7 @@ def accuracy_by_class(classes: pd.DataFrame) -> Figure:
     """Accuracy of every class of one design: seeds as dots, mean and 95 % interval."""
     drawn = figure("Accuracy on the test set by class", caption(classes), height=3.4)
     axes = drawn.subplots()
-    dots_and_intervals(axes, classes, "class", "accuracy")
+    dots_and_intervals(axes, classes, "class", "accuracy", list(classes["class"].unique()))
     overall = 100 * classes["correct"].sum() / classes["total"].sum()
     axes.axhline(overall, color="0.3", linewidth=1, label=f"all classes: {overall:.1f} %")
     axes.set_xlabel("class (dots: seeds; bar: mean and 95 % interval)")
@@ -139,18 +145,21 @@ def accuracy_by_class(classes: pd.DataFrame) -> Figure:
     return drawn
 
 
-def dots_and_intervals(axes: Axes, frame: pd.DataFrame, by: str, column: str) -> None:
-    """`column`, a fraction, in per cent for each value of `by`."""
-    means = summarise(frame, [by], column)
-    for place, (name, *_) in enumerate(means.values):
+def dots_and_intervals(
+    axes: Axes, frame: pd.DataFrame, by: str, column: str, names: Sequence[str]
+) -> None:
+    """`column`, a fraction, in per cent for each of `names`, the values of `by`."""
+    means = summarise(frame, [by], column).set_index(by).reindex(names)
+    for place, name in enumerate(names):
         values = 100 * frame.loc[frame[by] == name, column]
         axes.plot([place - 0.12] * len(values), values, "o", color="0.55", markersize=3.5)
-    middle = 100 * means["mean"]
-    half = (100 * (means["high"] - means["mean"])).fillna(0)
-    axes.errorbar(
-        np.arange(len(means)) + 0.08, middle, half, fmt="_", color=COLOURS[0], capsize=4, ms=12
-    )
-    axes.set_xticks(range(len(means)), means[by])
+    # Of two seeds the interval is 9 times as wide as they are apart, and would hide all else.
+    half = (100 * (means["high"] - means["mean"])).where(means["n"] > 2, 0)
+    place = np.arange(len(means)) + 0.08
+    look = {"fmt": "_", "color": COLOURS[0], "capsize": 4, "ms": 12}
+    axes.errorbar(place, 100 * means["mean"], half, **look)
+    crowded = sum(map(len, names)) > 60
+    axes.set_xticks(range(len(names)), names, rotation=45 if crowded else 0)
     axes.grid(axis="y", alpha=0.3)
 
 

@@ -27,6 +27,7 @@ TABLES = {
     "classes": ("class", "correct", "total", "accuracy"),
     "confusion": ("class", "predicted", "count"),
     "loss": ("step", "train_loss"),
+    "variations": ("variation", "test_loss", "test_accuracy"),
     "runs": (
         *("parameters", "macs", "train_loss", "train_accuracy", "test_loss", "test_accuracy"),
         *("train_seconds", "threads", "device", "torch"),
@@ -34,13 +35,24 @@ TABLES = {
 }
 
 # How many of these name a row within its run.
-ROW_NAMES = {"epochs": 1, "classes": 1, "confusion": 2, "loss": 1, "runs": 0}
+ROW_NAMES = {"epochs": 1, "classes": 1, "confusion": 2, "loss": 1, "variations": 1, "runs": 0}
 
 LAYER_COLUMNS = ("layer", "kind", "output", "parameters", "macs")
 
 TEXT = {
     *("dataset", "design", "activation", "hidden", "recipe", "class", "predicted"),
-    *("device", "torch", "layer", "kind", "output", "method", "factor", "best", "worst"),
+    *(
+        "device",
+        "torch",
+        "layer",
+        "kind",
+        "output",
+        "method",
+        "factor",
+        "best",
+        "worst",
+        "variation",
+    ),
 }
 INTEGERS = {
     *("c1", "c3", "layers", "epochs", "batch_size", "seed", "parameters", "macs", "threads"),

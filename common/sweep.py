@@ -125,6 +125,9 @@ def tables(
             for i, name in enumerate(classes)
             for j, other in enumerate(classes)
         ],
+        "variations": [
+            (name, varied.loss, varied.accuracy) for name, varied in outcome.variations.items()
+        ],
         "loss": [
             (end, window.double().mean().item()) for end, window in zip(ends, losses, strict=True)
         ],

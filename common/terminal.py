@@ -11,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from common.models import layer_table, size
+from common.recipes import Recipe
 from common.results import Results
 from common.statistics import converged, mean_interval, summarise
-from common.training import Recipe, Run
+from common.training import Run
 
 
 def print_list(runs: Sequence[Run], results: Results, options: argparse.Namespace) -> None:
@@ -81,33 +82,6 @@ def print_summary(runs: pd.DataFrame) -> None:
             f"{rows['test_loss'].mean():>8.4f} {rows['parameters'].iloc[0]:>11,} "
             f"{rows['train_seconds'].mean():>8.1f}"
         )
-
-
-def print_differences(table: pd.DataFrame, baseline: str) -> None:
-    """What the seeds show of every design against the baseline, and what they do not.
-
-    `table` is that of `exploration.compare`, accuracies as fractions.
-    """
-    compared = table[table["design"] != baseline]
-    if compared.empty:
-        return
-    if compared["difference"].isna().all():
-        print(f"\none seed cannot tell designs from {baseline}: --seeds 3 or more can")
-        return
-    method = compared["method"].iloc[0]
-    print(f"\n{'against ' + baseline:<14} {'points':>9} {'95 % interval':>18} {'p':>8} ({method})")
-    hidden = []
-    for row in compared.itertuples():
-        if pd.isna(row.difference):
-            print(f"{row.design:<14}   too few seeds")
-            continue
-        interval = f"{100 * row.difference_low:+.2f} to {100 * row.difference_high:+.2f}"
-        p = f"{row.p:.3f}" if row.p >= 0.001 else "< 0.001"
-        print(f"{row.design:<14} {100 * row.difference:>+9.2f} {interval:>18} {p:>8}")
-        if row.p >= 0.05:
-            hidden.append(row.design)
-    if hidden:
-        print(f"not shown to differ from {baseline} with these seeds: {', '.join(hidden)}")
 
 
 def print_classes(classes: pd.DataFrame) -> None:

@@ -10,36 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common import recipes
 from common.data import Dataset
 from common.evaluation import Evaluation, evaluate
 from common.models import Design
+from common.recipes import Recipe
 
 TINY = 4  # batches up to this size train faster without oneDNN: 0.65 to 0.78 ms a step; 16 slower
 BLOCK = 1024  # images gathered and normalised at once; measured: 256 is as fast, 4,096 slower
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained. The loss is cross-entropy, the optimiser SGD.
-
-    Options may change epochs, batch size, lr and momentum; all else stands for the name.
-
-    schedule: `constant`, or `one-cycle` (Smith and Topin, 2018): up to `lr` during the first 30 %
-    of the steps and down to nearly zero, along cosines.
-    """
-
-    name: str
-    epochs: int
-    batch_size: int
-    lr: float
-    momentum: float
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-
-
-# What PyTorch's 60-minute tutorial does; every script of Part 1 compares at this budget.
-TUTORIAL = Recipe("tutorial", epochs=2, batch_size=4, lr=0.001, momentum=0.9)
 
 
 @dataclass(frozen=True)
@@ -78,10 +56,14 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run measured. `step_losses` is float32 (steps,); `weights` lie on the CPU."""
+    """What a run measured, at its end on the test set and on the data set's variations of it.
+
+    `step_losses` is float32 (steps,); `weights` lie on the CPU.
+    """
 
     epochs: list[Epoch]
     test: Evaluation
+    variations: dict[str, Evaluation]
     step_losses: Tensor
     weights: dict[str, Tensor]
 
@@ -100,8 +82,8 @@ def train(
 ) -> Outcome:
     """Train the network that `build` makes; the same seed gives the same numbers on one thread.
 
-    Seeds torch's global random numbers, from which the initial weights and dropout draw. The order
-    of the images has a stream of its own, so that designs can be compared over the same orders.
+    Seeds torch's global random numbers, from which the initial weights and dropout draw. The images
+    have a stream of their own, so that designs are compared over the same orders and variations.
 
     Args:
         build: makes the network, with fresh weights.
@@ -110,27 +92,23 @@ def train(
         seed: what all random draws derive from.
         on_epoch: called after each epoch.
     """
-    order = image_order(seed)
+    random = image_random(seed)
     torch.manual_seed(seed)
     device = dataset.train.labels.device
-    model = build().to(device)
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov and recipe.momentum > 0,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
+    model = build()
+    if recipe.initialise:
+        recipe.initialise(model)
+    model = model.to(device)
+    optimizer = recipes.optimizer(recipe, model)
     steps_per_epoch = -(-len(dataset.train.labels) // recipe.batch_size)
-    schedule = scheduler(optimizer, recipe, recipe.epochs * steps_per_epoch)
+    schedule = recipes.scheduler(recipe, optimizer, recipe.epochs * steps_per_epoch)
 
     epochs, step_losses = [], []
     for _ in range(recipe.epochs):
         synchronize(device)
         started = time.perf_counter()
         with onednn(recipe.batch_size > TINY):
-            given = batches(dataset, recipe.batch_size, order)
+            given = batches(dataset, recipe.batch_size, random, recipe.augment)
             losses, hits = train_epoch(model, given, steps_per_epoch, optimizer, schedule)
         losses = losses.cpu()  # waits for the device
         seconds = time.perf_counter() - started
@@ -147,7 +125,10 @@ def train(
         )
         on_epoch(epochs[-1])
     weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
-    return Outcome(epochs, test, torch.cat(step_losses), weights)
+    variations = {
+        name: evaluate(model, dataset, examples) for name, examples in dataset.variations.items()
+    }
+    return Outcome(epochs, test, variations, torch.cat(step_losses), weights)
 
 
 def train_epoch(
@@ -196,38 +177,29 @@ def onednn(enabled: bool) -> Iterator[None]:
         torch.backends.mkldnn.enabled = before
 
 
-def image_order(seed: int) -> torch.Generator:
-    """The random numbers that shuffle the images of a run; not those of its initial weights."""
+def image_random(seed: int) -> torch.Generator:
+    """The random numbers that order and vary the images of a run; not those of its weights."""
     return torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
 
 
 def batches(
-    dataset: Dataset, batch_size: int, order: torch.Generator
+    dataset: Dataset,
+    batch_size: int,
+    random: torch.Generator,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The training examples, shuffled: x float32 (batch_size, C, H, W), y int64 (batch_size,).
 
-    The last batch may be smaller. Images are gathered and normalised a block of batches at a time:
-    done for every batch of 4, that is a tenth of a training step.
+    The last batch may be smaller. Images are gathered, varied and normalised a block of batches at
+    a time: done for every batch of 4, that is a tenth of a training step.
     """
     images, labels = dataset.train
     block = batch_size * max(1, BLOCK // batch_size)
-    shuffled = torch.randperm(len(labels), generator=order).to(labels.device)
+    shuffled = torch.randperm(len(labels), generator=random).to(labels.device)
     for chosen in shuffled.split(block):
-        x = dataset.normalised(images[chosen])
+        given = images[chosen] if augment is None else augment(images[chosen], random)
+        x = dataset.normalised(given)
         yield from zip(x.split(batch_size), labels[chosen].split(batch_size), strict=True)
-
-
-def scheduler(
-    optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler | None:
-    """The learning-rate schedule of the recipe, to be stepped after every batch."""
-    if recipe.schedule == "constant":
-        return None
-    if recipe.schedule == "one-cycle":
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=recipe.lr, total_steps=steps, cycle_momentum=False
-        )
-    raise ValueError(f"no schedule {recipe.schedule}")
 
 
 def synchronize(device: torch.device) -> None:

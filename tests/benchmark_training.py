@@ -34,14 +34,13 @@ from torchvision import datasets, transforms  # noqa: E402
 import part2_lenet5  # noqa: E402
 from common import LabError, data, models  # noqa: E402
 from common.data import Dataset, Examples  # noqa: E402
+from common.recipes import TUTORIAL, Recipe  # noqa: E402
 from common.training import (  # noqa: E402
-    TUTORIAL,
     Epoch,
     Outcome,
-    Recipe,
     Run,
     batches,
-    image_order,
+    image_random,
     onednn,
     train_epoch,
 )
@@ -139,7 +138,7 @@ def cifar_steps(dataset: Dataset, data_dir: Path) -> dict[str, float]:
         "published, were loading free": published(at_hand),
         "ours, one run": 1000 / STEPS * epoch_seconds(design, part, TUTORIAL, 1),
         "ours, two at once, per run": 1000 / STEPS * epoch_seconds(design, part, TUTORIAL, 2),
-        "our loop, 8-bit by the block": our_step(batches(dataset, 4, image_order(0))),
+        "our loop, 8-bit by the block": our_step(batches(dataset, 4, image_random(0))),
         "our loop, float32 once": our_step((floats[i], labels[i]) for i in order),
         "our loop, 8-bit by the batch": our_step(
             (dataset.normalised(images[i]), labels[i]) for i in order

@@ -13,7 +13,7 @@ import torch
 
 from common import data, synthetic
 from common.data import Dataset, Examples
-from common.training import Recipe
+from common.recipes import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 

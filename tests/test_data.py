@@ -10,7 +10,8 @@ from torchvision import transforms
 from common import LabError, data, synthetic
 from common.data import Dataset, Examples, load, stratified
 from common.models import cifar_cnn, lenet5, mlp
-from common.training import Recipe, train
+from common.recipes import Recipe
+from common.training import train
 
 
 def identities(count: int) -> Examples:

@@ -14,8 +14,9 @@ from conftest import ROOT, Script
 
 from common import terminal
 from common.models import Design, mlp
+from common.recipes import Recipe
 from common.results import Results
-from common.training import Recipe, Run
+from common.training import Run
 
 FIGURES = {
     "part1_cifar_tutorial": ["loss", "classes", "confusion", "filters", "predictions"],

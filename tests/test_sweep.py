@@ -19,9 +19,10 @@ from common import LabError
 from common.data import Dataset
 from common.evaluation import evaluate
 from common.models import Design, lenet5_2017, mlp
+from common.recipes import Recipe
 from common.results import Results
 from common.sweep import sweep, trained
-from common.training import Recipe, Run
+from common.training import Run
 
 MLP = Design("20", partial(mlp, 20))
 LENET = Design("lenet5-2017", lenet5_2017)

@@ -14,7 +14,8 @@ import part2_lenet5
 from common.data import Dataset, load
 from common.evaluation import evaluate
 from common.models import cifar_cnn, cifar_design, lenet5_2017, mlp
-from common.training import TUTORIAL, Recipe, batches, image_order, scheduler, train
+from common.recipes import TUTORIAL, Recipe
+from common.training import batches, image_random, train
 
 
 class Fixed(nn.Module):
@@ -35,7 +36,7 @@ def test_training_does_what_the_plain_loop_does(digits: Dataset, short: Recipe) 
     """The loop of every tutorial, on the batches that training draws, ends at the same weights."""
     outcome = train(lenet5_2017, digits, short, seed=3)
 
-    order = image_order(3)
+    order = image_random(3)
     torch.manual_seed(3)
     model = lenet5_2017()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.5)
@@ -69,7 +70,7 @@ def test_a_seed_gives_the_same_numbers_and_another_others(digits: Dataset, short
 
 def test_designs_see_the_images_in_the_same_order(digits: Dataset) -> None:
     def labels(seed: int) -> Tensor:
-        return torch.cat([y for _, y in batches(digits, 32, image_order(seed))])
+        return torch.cat([y for _, y in batches(digits, 32, image_random(seed))])
 
     assert torch.equal(labels(1), labels(1))
     assert not torch.equal(labels(1), labels(2))
@@ -77,7 +78,7 @@ def test_designs_see_the_images_in_the_same_order(digits: Dataset) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64, 299, 300, 5000])
 def test_an_epoch_shows_every_image_once(digits: Dataset, batch_size: int) -> None:
-    parts = list(batches(digits, batch_size, image_order(0)))
+    parts = list(batches(digits, batch_size, image_random(0)))
     assert all(len(x) == len(y) == min(batch_size, 300) for x, y in parts[:-1])
     assert sum(len(y) for _, y in parts) == 300
     shown = sorted(map(bytes, torch.cat([x for x, _ in parts]).numpy()))
@@ -127,26 +128,6 @@ def test_a_run_reports_its_last_epoch(digits: Dataset, short: Recipe) -> None:
     assert (again.loss, again.accuracy) == (seen[-1].test_loss, seen[-1].test_accuracy)
     assert len(outcome.step_losses) == 2 * 10
     assert outcome.train_seconds == sum(epoch.seconds for epoch in seen)
-
-
-def test_one_cycle_rises_to_the_rate_of_the_recipe_and_falls_to_nothing() -> None:
-    recipe = Recipe("r", epochs=5, batch_size=10, lr=0.2, momentum=0.9, schedule="one-cycle")
-    optimizer = torch.optim.SGD(mlp().parameters(), lr=recipe.lr, momentum=recipe.momentum)
-    schedule = scheduler(optimizer, recipe, steps=100)
-    rates = []
-    for _ in range(100):
-        rates.append(optimizer.param_groups[0]["lr"])
-        assert optimizer.param_groups[0]["momentum"] == 0.9
-        optimizer.step()
-        schedule.step()
-    assert max(rates) == pytest.approx(0.2)
-    assert 25 <= rates.index(max(rates)) <= 33
-    assert rates[-1] < 1e-4
-
-
-def test_an_unknown_schedule_is_refused(digits: Dataset) -> None:
-    with pytest.raises(ValueError, match="no schedule"):
-        train(mlp, digits, Recipe("r", 1, 32, 0.1, 0.0, schedule="cosine"), seed=0)
 
 
 def test_a_diverging_run_ends_as_what_it_is(digits: Dataset) -> None:

@@ -1,0 +1,184 @@
+"""What convolution buys: LeNet-5 beside an MLP of its size, where the geometry of images counts.
+
+Both are trained by the same recipe and seeds and tested on shifted digits; trained and tested with
+the pixels in another order; and trained on fewer images.
+"""
+
+import argparse
+import textwrap
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from common import cli, models, plotting, terminal
+from common.comparison import compare, test_images
+from common.data import Dataset
+from common.models import Design
+from common.results import Results, merge_csv
+from common.statistics import converged
+from common.variations import fewer, permuted, with_shifts
+
+MLP = models.mlp_design(77)  # 61,225 parameters
+LENET5 = Design("lenet5", models.lenet5, {"hidden": "120-84"})  # 61,706
+SHIFTS = range(1, 7)  # pixels
+PERCENT = (1, 3, 10, 30)  # of the training images
+
+# What is done to the data set, by what its name then ends in.
+CONDITIONS: dict[str, Callable[[Dataset], Dataset]] = {
+    "": lambda dataset: dataset,
+    "-permuted": permuted,
+    **{f"-{percent}-percent": partial(fewer, percent=percent) for percent in PERCENT},
+}
+
+
+def load_with_shifts(options: argparse.Namespace) -> Dataset:
+    """The data set of the options, with shifted test images."""
+    return with_shifts(options.load(), SHIFTS)
+
+
+def against_lenet5(made: cli.Parser, options: argparse.Namespace, results: Results) -> int:
+    """Train what is missing, print and keep the table, draw it; returns the exit status."""
+    load = cache(partial(load_with_shifts, options))
+    given = cli.runs(made, options, [MLP, LENET5])
+    runs = {
+        suffix: [replace(run, dataset=run.dataset + suffix) for run in given]
+        for suffix in CONDITIONS
+    }
+    everything = [run for some in runs.values() for run in some]
+    if options.list:
+        terminal.print_list(everything, results, options)
+        return 0
+    failed = []
+    for suffix, change in CONDITIONS.items():
+        failed += cli.train(runs[suffix], results, options, lambda change=change: change(load()))
+
+    frames = cli.frames(everything, results)
+    table = tabulate(frames, results, options.dataset)
+    key = list(table.columns).index("n")
+    merge_csv(results.path("against"), table.columns, key, table.itertuples(index=False))
+    print(f"\n{results.experiment} against LeNet-5 on {options.dataset}")
+    print(f"{terminal.describe(options.recipe)}\n")
+    wide = side_by_side(table, options.dataset)
+    print_table(wide)
+    print("\n" + textwrap.fill(sentence(wide), 79))
+    figure = draw(wide, plotting.caption(frames["runs"]))
+    drawn = cli.save({"against-lenet5": figure}, results.experiment, options)
+    terminal.print_closing(results, frames["runs"], drawn, failed)
+    return 1 if failed else 0
+
+
+def tabulate(frames: dict[str, pd.DataFrame], results: Results, dataset: str) -> pd.DataFrame:
+    """A row a data set, variation of its test images, and design: mean, and LeNet-5's gain.
+
+    Columns: the key without the seed, variation (`none`: as they are), and those of `compare`.
+    """
+    key = [*results.key_columns[:-1], "variation"]
+    plain = converged(frames["runs"]).assign(variation="none")
+    shifted = frames["variations"]
+    # Shifted digits are asked of networks that were trained on all images, unpermuted.
+    shifted = shifted[shifted["dataset"] == dataset].assign(train_loss=0.0)
+    columns = [*key, "seed", "train_loss", "test_accuracy"]
+    every = pd.concat([plain[columns], shifted[columns]])
+    tested = test_images(frames["classes"])
+    parts = [
+        compare(rows, key, MLP.name, tested)
+        for _, rows in every.groupby(["dataset", "variation"], sort=False)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def side_by_side(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Of `tabulate`: a row a condition, indexed by (kind, amount), with both designs' columns.
+
+    Kinds: `shift` by pixels, from 0; `images`, per cent of them, to 100; `permuted`, 1 or 0. The
+    network as it is appears in all three. Columns: (mean, design), (low, design), ...
+    """
+    rows = []
+    for row in table.to_dict("records"):
+        suffix, variation = row["dataset"].removeprefix(dataset), row["variation"]
+        if suffix == "-permuted":
+            places = [("permuted", 1)]
+        elif suffix:
+            places = [("images", int(suffix.split("-")[1]))]
+        elif variation != "none":
+            places = [("shift", int(variation.removeprefix("shift-")))]
+        else:
+            places = [("shift", 0), ("images", 100), ("permuted", 0)]
+        rows += [{**row, "kind": kind, "amount": amount} for kind, amount in places]
+    return pd.DataFrame(rows).pivot(index=["kind", "amount"], columns="design")
+
+
+def print_table(wide: pd.DataFrame) -> None:
+    """A line a condition: both networks' accuracies, and LeNet-5's gain with its interval."""
+    words = {
+        "shift": "shifted, {} px",
+        "images": "{} % of the images",
+        "permuted": "pixels permuted",
+    }
+    print(f"{'':<20} {'MLP ' + MLP.name:>9} {'LeNet-5':>9} {'points':>8} {'95 % interval':>17}")
+    for (kind, amount), row in wide.iterrows():
+        if (kind, amount) in (("shift", 0), ("permuted", 0)):
+            continue  # is the line of all images
+        means = [100 * row["mean", design.name] for design in (MLP, LENET5)]
+        gain, low, high = (
+            100 * row[column, LENET5.name]
+            for column in ("difference", "difference_low", "difference_high")
+        )
+        interval = f"{low:+.2f} to {high:+.2f}" if pd.notna(gain) else "(one seed)"
+        print(
+            f"{words[kind].format(amount):<20} {means[0]:>7.2f} % {means[1]:>7.2f} % "
+            f"{means[1] - means[0]:>+8.2f} {interval:>17}"
+        )
+
+
+def sentence(wide: pd.DataFrame) -> str:
+    """What convolution buys, from the table."""
+    error = 100 - 100 * wide["mean"]
+    mlp, lenet5 = error[MLP.name], error[LENET5.name]
+    enough = [p for p in (*PERCENT, 100) if lenet5["images", p] <= mlp["images", 100]]
+    images = f"{enough[0]} %" if enough else "more than all"
+    return (
+        f"On digits shifted by 2 pixels LeNet-5 errs on {lenet5['shift', 2]:.1f} % and an MLP of "
+        f"its size on {mlp['shift', 2]:.1f} %; it needs {images} of the images to err no more "
+        f"than the MLP does with all; when the pixels are permuted, so that nothing tells what is "
+        f"near what, its errors go from {lenet5['permuted', 0]:.1f} to "
+        f"{lenet5['permuted', 1]:.1f} % and the MLP's from {mlp['permuted', 0]:.1f} to "
+        f"{mlp['permuted', 1]:.1f} %."
+    )
+
+
+def draw(wide: pd.DataFrame, note: str) -> Figure:
+    """Error against shift, against the share of images, and with the pixels permuted."""
+    drawn = plotting.figure("What convolution buys: LeNet-5 and an MLP of its size", note, 3.4)
+    panels = drawn.subplots(1, 3)
+    labels = {
+        "shift": "test digits shifted by (pixels)",
+        "images": "training images (%)",
+        "permuted": "pixels of all digits",
+    }
+    for axes, (kind, label) in zip(panels, labels.items(), strict=True):
+        rows = wide.loc[kind]
+        for place, (design, name) in enumerate(((MLP, f"MLP {MLP.name}"), (LENET5, "LeNet-5"))):
+            middle = 100 * rows["mean", design.name]
+            error = [
+                100 * (rows["mean", design.name] - rows["low", design.name]).fillna(0),
+                100 * (rows["high", design.name] - rows["mean", design.name]).fillna(0),
+            ]
+            x = rows.index + 0.06 * place if kind == "permuted" else rows.index
+            look = {"color": plotting.COLOURS[place], "linestyle": plotting.LINES[place]}
+            look |= {"marker": "so"[place], "markersize": 4, "capsize": 3, "label": name}
+            axes.errorbar(x, middle, error, **look)
+        axes.set_xlabel(label)
+        axes.grid(alpha=0.3)
+    shift, images, permuted_axes = panels
+    shift.set_ylabel("test accuracy (%)")
+    shift.legend(fontsize=8)
+    images.set_xscale("log")
+    images.set_xticks([*PERCENT, 100], [*map(str, PERCENT), "100"])
+    images.minorticks_off()
+    permuted_axes.set_xticks([0, 1], ["in place", "permuted"])
+    permuted_axes.set_xlim(-0.4, 1.4)
+    return drawn

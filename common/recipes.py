@@ -1,0 +1,85 @@
+"""How networks are trained: what a recipe consists of, and what it means in torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. The loss is cross-entropy, the optimiser SGD.
+
+    Options may change epochs, batch size, lr and momentum; all else stands for the name.
+
+    schedule: `constant`, or `one-cycle` (Smith and Topin, 2018): up to `lr` during the first 30 %
+    of the steps and down to nearly zero, along cosines.
+    initialise: gives a network its first weights, from torch's global random numbers; without it
+    they are PyTorch's own.
+    augment: varies training images, see `augmentation`.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    initialise: Callable[[nn.Module], None] | None = None
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+
+
+# What PyTorch's 60-minute tutorial does; every script of Part 1 compares at this budget.
+TUTORIAL = Recipe("tutorial", epochs=2, batch_size=4, lr=0.001, momentum=0.9)
+
+# What the networks of Part 2 can do; chosen on held-out training images, see README.txt.
+MODERN = Recipe(
+    "modern",
+    epochs=20,
+    batch_size=64,
+    lr=0.05,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=5e-4,
+    schedule="one-cycle",
+)
+
+
+def optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of the recipe for the weights of `model`."""
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov and recipe.momentum > 0,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+
+
+def scheduler(
+    recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler | None:
+    """The learning-rate schedule of the recipe, to be stepped after every batch."""
+    if recipe.schedule == "constant":
+        return None
+    if recipe.schedule == "one-cycle":
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=recipe.lr, total_steps=steps, cycle_momentum=False
+        )
+    raise ValueError(f"no schedule {recipe.schedule}")
+
+
+def kaiming(model: nn.Module) -> None:
+    """Weights that keep the scale of the signal through layers of ReLU; biases of 0.
+
+    He, Zhang, Ren, Sun, Delving deep into rectifiers, 2015: normal, variance 2 / fan-in. PyTorch's
+    own, uniform with variance 1 / (3 fan-in), lets the signal fade by more than half a layer.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,93 @@
+"""Part 2: how well does a network without convolutions read handwritten digits?
+
+python part2_mlp.py                     one hidden layer of 30 to 300 neurons, and 300-100
+python part2_mlp.py --grid              two hidden layers, each of 100, 200 and 300
+python part2_mlp.py --hidden 500 150    hidden layers of one's own
+python part2_mlp.py --against-lenet5    what convolution buys a network of the same size
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from common import cli, comparison, convolution, factor_figures, plotting, terminal
+from common.models import mlp_design
+from common.recipes import MODERN
+from common.results import Results
+from common.statistics import converged, summarise
+
+EXPERIMENT = Path(__file__).stem
+
+BASELINE = mlp_design(300, 100)  # of the paper of 1998
+ONE_LAYER = [mlp_design(width) for width in range(30, 301, 30)]
+GRID = [mlp_design(first, second) for first in (100, 200, 300) for second in (100, 200, 300)]
+
+RECIPES = [MODERN]
+
+
+@cli.command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train what is missing, print what was measured, draw the figures."""
+    parser = cli.parser(__doc__, RECIPES, dataset="mnist")
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--grid", action="store_true", help="two hidden layers of 100, 200, 300 each")
+    width = cli.number(int, 1)
+    add("--hidden", type=width, nargs="+", metavar="N", help="one network with such hidden layers")
+    add("--against-lenet5", action="store_true", help="LeNet-5 beside an MLP of its size")
+    options = cli.parse(parser, argv)
+    results = Results(options.results_dir, EXPERIMENT, ["hidden"], ["variations"])
+    if options.against_lenet5:
+        return convolution.against_lenet5(parser, options, results)
+    designs, baseline = [*ONE_LAYER, BASELINE], BASELINE
+    if options.grid:
+        designs = GRID
+    elif options.hidden:
+        designs = [baseline := mlp_design(*options.hidden)]
+
+    runs = cli.runs(parser, options, designs)
+    if options.list:
+        terminal.print_list(runs, results, options)
+        return 0
+    frames, failed = cli.measure(runs, results, options)
+    comparison.report(frames, results, baseline.name)
+    if options.classes:
+        terminal.print_classes(frames["classes"])
+    figures = {
+        "accuracy": plotting.accuracy_by_design(frames["runs"], baseline.name),
+        "curves": factor_figures.training_and_test_curves(frames["epochs"]),
+    }
+    if not options.grid and not options.hidden:
+        figures["width"] = accuracy_by_width(frames["runs"])
+    drawn = cli.save(figures, EXPERIMENT, options)
+    terminal.print_closing(results, frames["runs"], drawn, failed)
+    return 1 if failed else 0
+
+
+def accuracy_by_width(runs: pd.DataFrame) -> Figure:
+    """Accuracy against the neurons of one hidden layer; two hidden layers as a line across."""
+    kept = converged(runs)
+    drawn = plotting.figure("Accuracy by width", plotting.caption(kept), height=3.4)
+    axes = drawn.subplots()
+    one = kept[~kept["hidden"].str.contains("-")]
+    one = one.assign(width=one["hidden"].astype(int))
+    means = summarise(one, ["width"], "test_accuracy").sort_values("width")
+    half = (100 * (means["high"] - means["mean"])).fillna(0)
+    axes.plot(one["width"], 100 * one["test_accuracy"], "o", color="0.6", markersize=3.5)
+    look = {"fmt": "o-", "color": plotting.COLOURS[0], "capsize": 4, "markersize": 5}
+    label = "one hidden layer: mean and 95 % interval"
+    axes.errorbar(means["width"], 100 * means["mean"], half, label=label, **look)
+    for name, rows in kept[kept["hidden"].str.contains("-")].groupby("design"):
+        mean = 100 * rows["test_accuracy"].mean()
+        axes.axhline(mean, color=plotting.COLOURS[1], linestyle="--", label=f"{name}: {mean:.2f} %")
+    axes.set_xlabel("neurons of the hidden layer (grey dots: seeds)")
+    axes.set_ylabel("test accuracy (%)")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+    return drawn
+
+
+if __name__ == "__main__":
+    sys.exit(main())
