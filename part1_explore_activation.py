@@ -21,7 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = exploration.parser(__doc__)
     parser.add_argument("--all", action="store_true", help="modern activations too")
     options = exploration.parse(parser, argv)
-    names = list(ACTIVATIONS) if options.all else OF_THE_LAB
+    names = OF_THE_LAB
+    if options.all:
+        names = list(ACTIVATIONS)
+        options.label += "-all"
     if options.activation not in names:
         names = [*names, options.activation]
     designs = [cifar_design(name, options.c1, options.c3, options.layers, name) for name in names]

@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     baseline = (options.c1, options.c3)
     if options.grid:
         pairs = {(c1, c3) for c1 in C1 for c3 in C3}
+        options.label += "-grid"
     else:
         pairs = {(c1, options.c3) for c1 in C1} | {(options.c1, c3) for c3 in C3}
     designs = [

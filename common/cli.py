@@ -213,11 +213,13 @@ def frames(runs: Sequence[Run], results: Results) -> dict[str, pd.DataFrame]:
             f"{results.path()} holds none of these runs: train them, without --plot-only"
         )
     kept = converged(trained)
+    cell, key = list(results.key_columns[:-1]), list(results.key_columns)
     lost = trained.drop(kept.index)
-    lost = lost[lost["design"].isin(kept["design"])].set_index(["design", "seed"]).index
+    several = kept.set_index(cell).index
+    lost = lost[lost.set_index(cell).index.isin(several)].set_index(key).index
     for table, frame in tables.items():
         if table != "runs":
-            tables[table] = frame[~frame.set_index(["design", "seed"]).index.isin(lost)]
+            tables[table] = frame[~frame.set_index(key).index.isin(lost)]
     return tables
 
 

@@ -8,18 +8,18 @@ import argparse
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import cli, models, plotting, terminal
+from common import LabError, cli, models, plotting, terminal
 from common.comparison import compare, test_images
 from common.data import Dataset
 from common.models import Design
 from common.results import Results, merge_csv
 from common.statistics import converged
-from common.variations import fewer, permuted, with_shifts
+from common.variations import fewer, permuted
 
 MLP = models.mlp_design(77)  # 61,225 parameters
 LENET5 = Design("lenet5", models.lenet5, {"hidden": "120-84"})  # 61,706
@@ -34,14 +34,11 @@ CONDITIONS: dict[str, Callable[[Dataset], Dataset]] = {
 }
 
 
-def load_with_shifts(options: argparse.Namespace) -> Dataset:
-    """The data set of the options, with shifted test images."""
-    return with_shifts(options.load(), SHIFTS)
-
-
 def against_lenet5(made: cli.Parser, options: argparse.Namespace, results: Results) -> int:
-    """Train what is missing, print and keep the table, draw it; returns the exit status."""
-    load = cache(partial(load_with_shifts, options))
+    """Train what is missing, print and keep the table, draw it; returns the exit status.
+
+    The data set that `options` load has the shifts of SHIFTS as variations.
+    """
     given = cli.runs(made, options, [MLP, LENET5])
     runs = {
         suffix: [replace(run, dataset=run.dataset + suffix) for run in given]
@@ -53,9 +50,15 @@ def against_lenet5(made: cli.Parser, options: argparse.Namespace, results: Resul
         return 0
     failed = []
     for suffix, change in CONDITIONS.items():
-        failed += cli.train(runs[suffix], results, options, lambda change=change: change(load()))
+        failed += cli.train(
+            runs[suffix], results, options, lambda change=change: change(options.load())
+        )
 
     frames = cli.frames(everything, results)
+    given = converged(frames["runs"]).groupby(["dataset", "design"]).ngroups
+    if given < len(CONDITIONS) * 2:
+        path = terminal.nearby(results.path())
+        raise LabError(f"{path} lacks networks to compare: train them, all of --designs")
     table = tabulate(frames, results, options.dataset)
     key = list(table.columns).index("n")
     merge_csv(results.path("against"), table.columns, key, table.itertuples(index=False))

@@ -104,6 +104,12 @@ def test_every_seed_is_a_dot_and_a_diverged_run_is_left_out() -> None:
     (axes,) = plotting.accuracy_by_design(runs).axes
     dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
     assert [sorted(line.get_ydata()) for line in dots] == [[91, 92], [90, 91, 92]]
+    (lost,) = [line for line in axes.get_lines() if line.get_marker() == "x"]
+    assert list(lost.get_xdata()) == [0]
+    assert "diverged" in words(axes.figure)
+    runs["train_loss"] = runs["train_loss"].where(runs["design"] == "lenet5")
+    (axes,) = plotting.accuracy_by_design(runs).axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["lenet5", "lenet5-2017"]
 
 
 def test_confusion_keeps_the_order_of_the_classes_and_shows_mean_counts() -> None:
