@@ -8,7 +8,6 @@ python part2_mlp.py --against-lenet5    what convolution buys a network of the s
 
 import sys
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +18,6 @@ from common.models import mlp_design
 from common.recipes import MODERN
 from common.results import Results
 from common.statistics import converged, summarise
-from common.variations import with_shifts
 
 EXPERIMENT = Path(__file__).stem
 
@@ -40,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--hidden", type=width, nargs="+", metavar="N", help="one network with such hidden layers")
     add("--against-lenet5", action="store_true", help="LeNet-5 beside an MLP of its size")
     options = cli.parse(parser, argv)
-    load = options.load
-    options.load = cache(lambda: with_shifts(load(), convolution.SHIFTS))
+    options.load = convolution.with_shifted_tests(options.load)
     results = Results(options.results_dir, EXPERIMENT, ["hidden"], ["variations"])
     if options.against_lenet5:
         return convolution.against_lenet5(parser, options, results)

@@ -62,6 +62,32 @@ def number(
     return parse
 
 
+def plain_parser(description: str, dataset: str) -> Parser:
+    """The options that every script takes: data, results, designs, where to compute.
+
+    Args:
+        description: the script's docstring.
+        dataset: `mnist` or `cifar10`.
+    """
+    made = Parser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.set_defaults(base=dataset, split="standard")
+    add = made.add_argument
+    add("--data-dir", type=Path, metavar="DIR", help=DATA_DIR_HELP)
+    add("--synthetic", action="store_true", help="use the built-in images: no download")
+    add("--results-dir", type=Path, metavar="DIR", help="of CSV files (default: results/)")
+    add("--figures-dir", type=Path, metavar="DIR", help="(default: figures/)")
+    add("--designs", nargs="+", metavar="NAME", help="only these designs")
+    add("--jobs", type=number(int, 1), metavar="N", help=JOBS_HELP)
+    devices = ["cpu", "auto", "cuda", "mps"]
+    add("--device", choices=devices, default="cpu", help="(default: %(default)s)")
+    add("--plot-only", action="store_true", help="redraw the figures; train nothing")
+    return made
+
+
 def parser(description: str, recipes: Sequence[Recipe], dataset: str) -> Parser:
     """The options that every training script takes.
 
@@ -70,19 +96,11 @@ def parser(description: str, recipes: Sequence[Recipe], dataset: str) -> Parser:
         recipes: the script's recipes; the first is the default.
         dataset: `mnist` or `cifar10`.
     """
-    made = Parser(
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    made.set_defaults(recipes=recipes, base=dataset)
+    made = plain_parser(description, dataset)
+    made.set_defaults(recipes=recipes)
     add = made.add_argument
-    add("--data-dir", type=Path, metavar="DIR", help=DATA_DIR_HELP)
-    add("--synthetic", action="store_true", help="use the built-in images: no download")
     splits = ["standard", *(data.SPLITS if dataset == "mnist" else ["validation"])]
     add("--split", choices=splits, default="standard", help=SPLIT_HELP)
-    add("--results-dir", type=Path, metavar="DIR", help="of CSV files (default: results/)")
-    add("--figures-dir", type=Path, metavar="DIR", help="(default: figures/)")
     names = [recipe.name for recipe in recipes]
     add("--recipe", choices=names, default=names[0], help="how to train (default: %(default)s)")
     add("--epochs", type=number(int, 1), metavar="N", help="instead of the recipe's")
@@ -91,38 +109,19 @@ def parser(description: str, recipes: Sequence[Recipe], dataset: str) -> Parser:
     add("--momentum", type=number(float, 0, 1), metavar="X", help="instead of the recipe's")
     seeds_help = "train each design with seeds 0 to N-1 (default: %(default)s)"
     add("--seeds", type=number(int, 1), default=3, metavar="N", help=seeds_help)
-    add("--designs", nargs="+", metavar="NAME", help="only these designs")
-    add("--jobs", type=number(int, 1), metavar="N", help=JOBS_HELP)
-    add(
-        "--device",
-        choices=["cpu", "auto", "cuda", "mps"],
-        default="cpu",
-        help="(default: %(default)s)",
-    )
     add("--classes", action="store_true", help="print the per-class table of every design")
     add("--fresh", action="store_true", help="train again what the results hold")
-    add("--plot-only", action="store_true", help="redraw the figures; train nothing")
     add("--list", action="store_true", help="print designs, runs and time; train nothing")
     return made
 
 
 def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """The options, with what they leave open filled in.
+    """The options, with what they leave open filled in, see also `fill`.
 
     `recipe` is a Recipe; `label` names it, its changes, the split and chosen designs in the names
-    of figures, so that one command's do not replace those of another; `dataset` is
-    the data set's name in the results; `load()` gives it, once, and with --plot-only downloads
-    nothing.
+    of figures, so that one command's do not replace those of another.
     """
-    options = parser.parse_args(argv)
-    below = ""
-    if options.synthetic:
-        options.base, below = SYNTHETIC[options.base], "synthetic"
-    options.dataset = data.dataset_name(options.base, options.split)
-    options.data_dir = options.data_dir or Path(os.environ.get("LAB_DATA_DIR") or ROOT / "data")
-    options.results_dir = options.results_dir or ROOT / "results" / below
-    options.figures_dir = options.figures_dir or ROOT / "figures" / below
-
+    options = fill(parser.parse_args(argv))
     named = next(recipe for recipe in options.recipes if recipe.name == options.recipe)
     changes = {name: getattr(options, name) for name in RECIPE_OPTIONS}
     changes = {
@@ -134,6 +133,22 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
     parts = [named.name, *(f"{name.replace('_', '')}{value}" for name, value in changes.items())]
     parts += [] if options.split == "standard" else [options.split]
     options.label = "-".join([*parts, *(options.designs or ())])
+    return options
+
+
+def fill(options: argparse.Namespace) -> argparse.Namespace:
+    """The options of every script, with what they leave open filled in.
+
+    `dataset` is the data set's name in the results; `load()` gives it, once, and with --plot-only
+    downloads nothing.
+    """
+    below = ""
+    if options.synthetic:
+        options.base, below = SYNTHETIC[options.base], "synthetic"
+    options.dataset = data.dataset_name(options.base, options.split)
+    options.data_dir = options.data_dir or Path(os.environ.get("LAB_DATA_DIR") or ROOT / "data")
+    options.results_dir = options.results_dir or ROOT / "results" / below
+    options.figures_dir = options.figures_dir or ROOT / "figures" / below
 
     @functools.cache
     def load() -> data.Dataset:
@@ -147,17 +162,22 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def runs(parser: Parser, options: argparse.Namespace, designs: Sequence[Design]) -> list[Run]:
-    """The runs that the options ask for, seed by seed, so that every design has results early."""
+def chosen(parser: Parser, options: argparse.Namespace, designs: Sequence[Design]) -> list[Design]:
+    """The designs that --designs names, or all."""
     names = [design.name for design in designs]
     unknown = sorted(set(options.designs or ()) - set(names))
     if unknown:
         parser.error(f"--designs: no {', '.join(unknown)}; there are {', '.join(names)}")
+    return [design for design in designs if design.name in (options.designs or names)]
+
+
+def runs(parser: Parser, options: argparse.Namespace, designs: Sequence[Design]) -> list[Run]:
+    """The runs that the options ask for, seed by seed, so that every design has results early."""
+    kept = chosen(parser, options, designs)
     return [
         Run(design, options.recipe, options.dataset, seed)
         for seed in range(options.seeds)
-        for design in designs
-        if not options.designs or design.name in options.designs
+        for design in kept
     ]
 
 

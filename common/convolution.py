@@ -8,7 +8,7 @@ import argparse
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ from common.data import Dataset
 from common.models import Design
 from common.results import Results, merge_csv
 from common.statistics import converged
-from common.variations import fewer, permuted
+from common.variations import fewer, permuted, with_shifts
 
 MLP = models.mlp_design(77)  # 61,225 parameters
 LENET5 = Design("lenet5", models.lenet5, {"hidden": "120-84"})  # 61,706
@@ -32,6 +32,11 @@ CONDITIONS: dict[str, Callable[[Dataset], Dataset]] = {
     "-permuted": permuted,
     **{f"-{percent}-percent": partial(fewer, percent=percent) for percent in PERCENT},
 }
+
+
+def with_shifted_tests(load: Callable[[], Dataset]) -> Callable[[], Dataset]:
+    """What loads the data set, made to give it with shifted test images too."""
+    return cache(lambda: with_shifts(load(), SHIFTS))
 
 
 def against_lenet5(made: cli.Parser, options: argparse.Namespace, results: Results) -> int:

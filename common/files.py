@@ -19,10 +19,11 @@ def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write a state dict in one piece; torch.load(path, weights_only=True) reads it."""
+def save_weights(path: Path, key: Sequence[str | int | float], weights: dict[str, Tensor]) -> None:
+    """Write a state dict, and the run it is of, in one piece; `sweep.trained` reads it."""
     whole = io.BytesIO()
-    torch.save(weights, whole)  # given a path it would report a full disk as a RuntimeError
+    # Given a path, torch.save would report a full disk as a RuntimeError.
+    torch.save({"run": list(key), "weights": weights}, whole)
     with replacing(path) as beside:
         beside.write_bytes(whole.getvalue())
 

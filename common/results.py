@@ -40,23 +40,14 @@ ROW_NAMES = {"epochs": 1, "classes": 1, "confusion": 2, "loss": 1, "variations":
 LAYER_COLUMNS = ("layer", "kind", "output", "parameters", "macs")
 
 TEXT = {
-    *("dataset", "design", "activation", "hidden", "recipe", "class", "predicted"),
-    *(
-        "device",
-        "torch",
-        "layer",
-        "kind",
-        "output",
-        "method",
-        "factor",
-        "best",
-        "worst",
-        "variation",
-    ),
+    *("dataset", "design", "activation", "hidden", "recipe", "class", "predicted", "variation"),
+    *("device", "torch", "layer", "kind", "output", "operator", "variant", "noisy", "bound"),
+    *("method", "factor", "best", "worst"),
 }
 INTEGERS = {
     *("c1", "c3", "layers", "epochs", "batch_size", "seed", "parameters", "macs", "threads"),
-    *("epoch", "correct", "total", "count", "step", "n", "levels"),
+    *("epoch", "correct", "total", "count", "step", "n", "levels", "images"),
+    *("flops", "parameter_bytes", "input_bytes", "activation_bytes", "traffic_bytes", "calls"),
 }
 
 

@@ -21,6 +21,8 @@ from common.results import TRAINING_KEY, Results
 from common.training import Epoch, Outcome, Run
 from common.workers import events
 
+# What reading a file that holds other weights, half of them, or something else ends in.
+NOT_WEIGHTS = (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError)
 LOSS_WINDOW = 500  # training steps that a row of the loss table is the mean of
 
 
@@ -81,7 +83,7 @@ def train_all(
             bar.set_postfix_str(", ".join(map(str, in_progress[:2])) + more)
             if isinstance(event, Outcome):
                 if run.seed == 0:
-                    save_weights(results.weights_path(run.key), event.weights)
+                    save_weights(results.weights_path(run.key), run.key, event.weights)
                 results.add(run.key, tables(run, event, dataset.classes, device))
                 bar.write(
                     f"[{done}/{len(runs)}] {run}: {100 * event.test.accuracy:.2f} % "
@@ -143,10 +145,20 @@ def trained(run: Run, results: Results) -> nn.Module:
     path = results.weights_path(run.key)
     model = run.design.build()
     try:
-        model.load_state_dict(torch.load(path, weights_only=True))
+        saved = torch.load(path, weights_only=True)  # executes nothing that the file may hold
+        if saved["run"] != list(run.key):
+            raise ValueError
+        model.load_state_dict(saved["weights"])
     except FileNotFoundError as error:
         raise LabError(f"no weights of {run} in {path.parent}: --fresh makes them") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError) as error:
+    except (
+        RuntimeError,
+        pickle.UnpicklingError,
+        EOFError,
+        TypeError,
+        KeyError,
+        ValueError,
+    ) as error:
         raise LabError(f"{path} does not hold weights of {run}: delete it, use --fresh") from error
     return model
 

@@ -8,11 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import part1_cifar_tutorial
+import part1_explore_activation
+import part1_explore_depth
+import part1_explore_featuremaps
 import part2_lenet5
+import part2_mlp
 from common import cli, workers
 from common.cli import ROOT
 
-SCRIPTS = [part1_cifar_tutorial, part2_lenet5]
+SCRIPTS = [
+    part1_cifar_tutorial,
+    part1_explore_featuremaps,
+    part1_explore_depth,
+    part1_explore_activation,
+    part2_mlp,
+    part2_lenet5,
+]
 
 
 def parse(*argv: str, script: object = part2_lenet5) -> tuple:
