@@ -271,6 +271,9 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
         before = {number: signal.signal(number, interrupt) for number in handled}
         try:
             return main(argv)
+        except BrokenPipeError:  # whoever read the output, head perhaps, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
         except (LabError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

@@ -7,7 +7,6 @@ the machine for a while slows no network alone; rows give the median over rounds
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,8 +49,7 @@ TABLES = {
 ROW_NAMES = {"": 0, "_layers": 1, "_operators": 1}  # columns after SETTING that name a row
 
 
-@dataclass(frozen=True)
-class Effort:
+class Effort(NamedTuple):
     """How much is measured: images of a call, threads, calls of a latency, seconds of the rest."""
 
     images: Sequence[int]

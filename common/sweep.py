@@ -22,7 +22,10 @@ from common.training import Epoch, Outcome, Run
 from common.workers import events
 
 # What reading a file that holds other weights, half of them, or something else ends in.
-NOT_WEIGHTS = (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError)
+NOT_WEIGHTS = (
+    *(RuntimeError, pickle.UnpicklingError, EOFError, OSError),
+    *(LookupError, TypeError, ValueError),
+)
 LOSS_WINDOW = 500  # training steps that a row of the loss table is the mean of
 
 

@@ -1,0 +1,252 @@
+"""What inference costs: against hand computation, and without a trace in what is measured."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import Script
+from torch import Tensor, nn
+
+import part2_profile
+from common import LabError, models, profile_figures, profiling
+from common.models import mlp_design
+from common.results import Results
+from common.variants import VARIANTS, UnavailableError
+
+NETWORKS = [*part2_profile.MLPS, *part2_profile.LENETS]
+
+
+def outputs(network: nn.Module, x: Tensor) -> list[int]:
+    """Values in what each layer makes, of those that make something new."""
+    sizes = []
+    with torch.inference_mode():
+        for layer in network.eval().children():
+            before, x = x, layer(x)
+            if x.data_ptr() != before.data_ptr():
+                sizes.append(x.numel())
+    return sizes
+
+
+@pytest.mark.parametrize("design", NETWORKS, ids=lambda design: design.name)
+@pytest.mark.parametrize("images", [1, 16, 64])
+def test_activations_hold_at_least_what_a_layer_reads_and_writes(
+    design: models.Design, images: int
+) -> None:
+    """A layer's input and its output are alive at once; the first input is not an activation."""
+    network, x = design.build(), torch.rand(images, *design.image)
+    sizes = outputs(network, x)
+    least = 4 * max(a + b for a, b in zip([0, *sizes], sizes, strict=False))
+    peak = profiling.peak_of_allocations(network, x)
+    assert least <= peak <= 4 * sum(sizes) + 4 * x.numel() * 40
+
+
+def test_activations_of_an_mlp_by_hand() -> None:
+    """300 sums and 300 rectified ones are alive at once, and nothing else of that size."""
+    network, x = mlp_design(300, 100).build().eval(), torch.rand(64, 1, 28, 28)
+    assert profiling.peak_of_allocations(network, x) == 64 * (300 + 300) * 4
+
+
+def test_traffic_by_hand() -> None:
+    values = (784 + 30) + (30 + 10)  # read and written by F1 and by the output
+    assert profiling.traffic(mlp_design(30), images=5) == 4 * (5 * values + 23860)
+
+
+class Watched(nn.Module):
+    """Notes how it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.profiled: list[bool] = []
+        self.inference: list[bool] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.profiled.append(torch.autograd._profiler_enabled())
+        self.inference.append(torch.is_inference_mode_enabled())
+        return self.layer(x)
+
+
+def test_time_is_measured_without_the_profiler_and_in_inference_mode() -> None:
+    model, x = Watched(), torch.rand(1, 4)
+    found = profiling.latency(model, x, threads=1, calls=50)
+    seconds = profiling.seconds_of_a_call(model, x, threads=1, at_least=0.01)
+    assert not any(model.profiled) and all(model.inference)
+    assert len(model.profiled) > 100  # each of the 50 calls was warmed up for, too
+    assert 0 < found.p50 <= found.p90 <= found.p99
+    assert seconds > 0
+    profiling.profile_calls(model, x, trace=None)
+    assert any(model.profiled)
+
+
+@pytest.mark.parametrize("design", NETWORKS, ids=lambda design: design.name)
+def test_the_profiler_changes_no_prediction_and_sees_every_layer(design: models.Design) -> None:
+    network, x = design.build().eval(), torch.rand(8, *design.image)
+    before = profiling.call(network, x)
+    seen = profiling.profile_calls(network, x, trace=None)
+    assert torch.equal(profiling.call(network, x), before)
+    names = {layer.layer for layer in models.layer_table(design)}
+    assert {name for name, _ in seen.layers} == names
+    assert all(seconds > 0 for _, seconds in seen.layers)
+    operators = {name: calls for name, _, calls in seen.operators}
+    full = sum(isinstance(module, nn.Linear) for module in network.modules())
+    assert operators["aten::addmm"] == full
+
+
+def test_variants_predict_the_same_or_nearly() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(4, 1, 28, 28)
+    expected = models.lenet5().eval()
+    scores = profiling.call(expected, x)
+    for name, close in (("plain", 0), ("channels-last", 1e-5), ("bfloat16", 0.05)):
+        again = models.lenet5().eval()
+        again.load_state_dict(expected.state_dict())
+        found = profiling.call(VARIANTS[name](again), x)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, scores, rtol=0, atol=close)
+
+
+def test_a_variant_that_a_network_has_not_says_why() -> None:
+    with pytest.raises(UnavailableError, match="without convolutions"):
+        VARIANTS["channels-last"](models.mlp(30))
+
+
+def ends_badly(what: str) -> None:
+    """For a process of its own."""
+    if what == "raise":
+        raise ValueError("this\nand that")
+    os._exit(7)
+
+
+def test_a_measuring_process_that_fails_is_told_in_one_line() -> None:
+    with pytest.raises(LabError, match=r"^ValueError: this$"):
+        profiling.in_fresh_process(ends_badly, "raise")
+    with pytest.raises(LabError, match="ended"):
+        profiling.in_fresh_process(ends_badly, "exit")
+
+
+def test_who_is_on_the_front() -> None:
+    cost, error = np.array([3.0, 1.0, 2.0, 2.5, 2.0]), np.array([1.0, 5.0, 4.0, 4.5, 3.0])
+    assert profile_figures.pareto(cost, error) == [1, 4, 0]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which two small networks were trained and measured."""
+    folder = tmp_path_factory.mktemp("measured")
+    argv = ["--synthetic", "--quick", "--designs", "30", "300-100", "--batch-sizes", "16"]
+    argv += ["--results-dir", str(folder), "--figures-dir", str(folder / "figures")]
+    assert part2_profile.main(argv) == 0
+    return folder
+
+
+def test_a_profile_from_training_to_figures(measured: Path) -> None:
+    rows = pd.read_csv(measured / "part2_profile.csv", dtype={"design": str})
+    assert set(zip(rows["design"], rows["images"], strict=True)) == {
+        ("30", 1),
+        ("30", 16),
+        ("300-100", 1),
+        ("300-100", 16),
+    }
+    assert (rows["parameter_bytes"] == 4 * rows["parameters"]).all()
+    assert (rows["input_bytes"] == 4 * 784 * rows["images"]).all()
+    assert set(rows.loc[rows["design"] == "300-100", "macs"]) == {266200}
+    assert (rows["flops"] == 2 * rows["macs"] * rows["images"]).all()
+    assert (rows["resident_bytes"] >= rows["activation_bytes"]).all()
+    assert (rows["images_per_second"] * rows["seconds"] / rows["images"] - 1).abs().max() < 1e-4
+    one = rows[rows["images"] == 1]
+    assert (one["seconds"] <= one["p90_seconds"]).all()
+    assert (rows["noisy"] == np.where(rows["spread"] > 0.1, "yes", "no")).all()
+    trained = pd.read_csv(measured / "part2_mlp.csv", dtype={"design": str})
+    accuracy = trained.set_index("design")["test_accuracy"]
+    assert (rows["test_accuracy"] == rows["design"].map(accuracy)).all()
+    layers = pd.read_csv(measured / "part2_profile_layers.csv", dtype={"design": str})
+    assert layers.groupby(["design", "images"])["share"].sum().to_numpy() == pytest.approx(1)
+    assert "aten::addmm" in (measured / "part2_profile_30.txt").read_text()
+    names = {path.name.split("_")[2] for path in (measured / "figures").iterdir()}
+    assert names == {"pareto", "latency", "memory", "roofline", "operators"}
+
+
+def test_figures_of_the_profile_come_from_the_csv_alone(
+    measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    argv = ["--synthetic", "--plot-only", "--results-dir", str(measured)]
+    assert part2_profile.main([*argv, "--figures-dir", str(tmp_path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Most accurate is" in said and "times as fast as" in said
+    for path in (measured / "figures").iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+class Harmful:
+    """Unpickled, it would write a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("damage", ["another design", "half", "pickle", "other numbers"])
+def test_weights_that_are_not_the_designs_are_refused_by_name(
+    damage: str, measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    results = Results(measured, "part2_mlp", ["hidden"], ["variations"])
+    (path,) = (measured / "weights").glob("*_30_30_*")
+    (other,) = (measured / "weights").glob("*_300-100_*")
+    before, harmed = path.read_bytes(), tmp_path / "harmed"
+    assert len(results.frame()) == 2
+    if damage == "another design":
+        path.write_bytes(other.read_bytes())
+    elif damage == "half":
+        path.write_bytes(before[: len(before) // 2])
+    elif damage == "pickle":
+        path.write_bytes(pickle.dumps(Harmful(harmed)))
+    else:
+        saved = torch.load(path, weights_only=True)
+        saved["weights"]["F1.weight"] = -saved["weights"]["F1.weight"]
+        torch.save(saved, path)
+    argv = ["--synthetic", "--quick", "--designs", "30", "--results-dir", str(measured)]
+    try:
+        assert part2_profile.main([*argv, "--figures-dir", str(tmp_path)]) == 1
+    finally:
+        path.write_bytes(before)
+    captured = capsys.readouterr().err
+    assert captured.count("\n") == 1
+    assert path.name in captured
+    assert not harmed.exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        (["--batch-sizes", "3000"], 2, "there are 2000 test images"),
+        (["--batch-sizes", "0"], 2, "0 is not at least 1"),
+        (["--designs", "31"], 2, "there are 30, 300, 300-100, lenet5"),
+        (["--device", "tpu"], 2, "choose from"),
+        (["--plot-only"], 1, "nothing is measured yet"),
+    ],
+)
+def test_wrong_options(
+    argv: list[str], status: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path)]
+    try:
+        ended = part2_profile.main(["--synthetic", *argv, *folders])
+    except SystemExit as error:
+        ended = error.code
+    assert ended == status
+    captured = capsys.readouterr().err
+    assert captured.count("\n") == 1
+    assert said in captured
+
+
+def test_no_data_is_one_line(tmp_path: Path, script: Script) -> None:
+    (tmp_path / "MNIST").touch()  # so that nothing can be downloaded to it
+    done = script("part2_profile.py", "--data-dir", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
