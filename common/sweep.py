@@ -154,14 +154,7 @@ def trained(run: Run, results: Results) -> nn.Module:
         model.load_state_dict(saved["weights"])
     except FileNotFoundError as error:
         raise LabError(f"no weights of {run} in {path.parent}: --fresh makes them") from error
-    except (
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        TypeError,
-        KeyError,
-        ValueError,
-    ) as error:
+    except NOT_WEIGHTS as error:
         raise LabError(f"{path} does not hold weights of {run}: delete it, use --fresh") from error
     return model
 
