@@ -1,0 +1,182 @@
+"""LeNet-5 as published in 1998, to the last of its 60,000 parameters.
+
+LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition, Proc. IEEE
+86(11), 1998, section II-B. Departures are named where they are made.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common.data import MNIST_NORMALISATION
+
+BACKGROUND, INK = -0.1, 1.175  # of an input pixel: over an image about mean 0, variance 1
+
+# Table I: the maps of S2 that each of the 16 maps of C3 sees.
+C3_SEES = (
+    *("012", "123", "234", "345", "045", "015"),
+    *("0123", "1234", "2345", "0345", "0145", "0125"),
+    *("0134", "1245", "0235"),
+    "012345",
+)
+
+# The codes of the output: each digit as a 7 x 12 bitmap. The paper pictures its own for the whole
+# of ASCII (figure 3); these are redrawn.
+BITMAPS = """
+..###.. ...##.. .#####. .#####. .....#. ####### ..####. ####### .#####. .#####.
+.#...#. ..###.. #.....# #.....# ....##. #...... .#..... ......# #.....# #.....#
+#.....# .##.#.. ......# ......# ...###. #...... #...... ......# #.....# #.....#
+#.....# ....#.. ......# ......# ..#.##. #...... #...... .....#. #.....# #.....#
+#.....# ....#.. .....#. ......# .#..##. ######. #.####. .....#. #.....# #.....#
+#.....# ....#.. ....#.. ..####. #...##. ......# ##....# ....#.. .#####. .######
+#.....# ....#.. ...#... ......# ####### ......# #.....# ....#.. #.....# ......#
+#.....# ....#.. ..#.... ......# ....##. ......# #.....# ...#... #.....# ......#
+#.....# ....#.. .#..... ......# ....##. ......# #.....# ...#... #.....# ......#
+#.....# ....#.. #...... ......# ....##. ......# #.....# ..#.... #.....# ......#
+.#...#. ....#.. #...... #.....# ....##. #.....# .#...#. ..#.... #.....# .....#.
+..###.. .#####. ####### .#####. ....##. .#####. ..###.. .#..... .#####. .####..
+"""
+
+
+class Squash(nn.Module):
+    """A tanh(S a), with f(1) = 1 and f(-1) = -1: the targets lie where it bends most."""
+
+    def forward(self, a: Tensor) -> Tensor:
+        """Values of any shape, in [-1.7159, 1.7159]."""
+        return 1.7159 * torch.tanh(2 / 3 * a)
+
+
+class Ink(nn.Module):
+    """Normalised images as the paper's: background -0.1, ink 1.175, padded to 32 x 32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images float32 (N, 1, 28, 28) to (N, 1, 32, 32)."""
+        mean, deviation = MNIST_NORMALISATION
+        x = (x * deviation + mean) * (INK - BACKGROUND) + BACKGROUND
+        return F.pad(x, (2, 2, 2, 2), value=BACKGROUND)
+
+
+class Subsampling(nn.Module):
+    """The sum of each 2 x 2 field times a coefficient, plus a bias: one each a map, trained."""
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(maps))
+        self.bias = nn.Parameter(torch.empty(maps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps float32 (N, maps, H, W) to (N, maps, H / 2, W / 2)."""
+        sums = 4 * F.avg_pool2d(x, 2)
+        return sums * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class PartialConvolution(nn.Module):
+    """A 5 x 5 convolution in which each map sees some of the maps before, not all.
+
+    Computed as a full one whose kernels between unconnected maps are zero: 1.6 times the
+    multiply-accumulates, but one call. Only the others are parameters.
+    """
+
+    def __init__(self, sees: tuple[str, ...]) -> None:
+        super().__init__()
+        self.maps_in, self.maps = 1 + max(int(i) for seen in sees for i in seen), len(sees)
+        pairs = [o * self.maps_in + int(i) for o, seen in enumerate(sees) for i in seen]
+        self.register_buffer("pairs", torch.tensor(pairs), persistent=False)
+        self.register_buffer("inputs", torch.tensor([len(seen) for seen in sees]), persistent=False)
+        self.weight = nn.Parameter(torch.empty(len(pairs), 5, 5))
+        self.bias = nn.Parameter(torch.empty(self.maps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps float32 (N, maps_in, H, W) to (N, maps, H - 4, W - 4)."""
+        kernels = self.weight.new_zeros(self.maps * self.maps_in, 5, 5)
+        kernels = kernels.index_copy(0, self.pairs, self.weight)
+        return F.conv2d(x, kernels.view(self.maps, self.maps_in, 5, 5), self.bias)
+
+
+class RadialBasis(nn.Module):
+    """Minus the squared distance to the code of each digit: the nearest scores highest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("codes", codes(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Values float32 (N, 84) to scores (N, 10)."""
+        # |x - w|^2 = |x|^2 - 2 x w + |w|^2, and every |w|^2 is 84.
+        return 2 * x @ self.codes.T - x.square().sum(1, keepdim=True) - self.codes.shape[1]
+
+
+def codes() -> Tensor:
+    """The bitmaps, +1 for ink and -1 for none, row by row: float32 (10, 84)."""
+    rows = [line.split() for line in BITMAPS.split("\n") if line]
+    digits = ["".join(row[digit] for row in rows) for digit in range(10)]
+    return torch.tensor([[1.0 if dot == "#" else -1.0 for dot in digit] for digit in digits])
+
+
+def lenet5_1998() -> nn.Module:
+    """The network of the paper: 60,000 parameters, for normalised 28 x 28 images.
+
+    C5 is a convolution of 5 x 5 fields over maps of 5 x 5, as in the paper.
+    """
+    network = nn.Sequential(
+        OrderedDict(
+            {
+                "input": Ink(),  # (N, 1, 32, 32)
+                "C1": nn.Conv2d(1, 6, 5),
+                "C1_squash": Squash(),  # (N, 6, 28, 28)
+                "S2": Subsampling(6),
+                "S2_squash": Squash(),  # (N, 6, 14, 14)
+                "C3": PartialConvolution(C3_SEES),
+                "C3_squash": Squash(),  # (N, 16, 10, 10)
+                "S4": Subsampling(16),
+                "S4_squash": Squash(),  # (N, 16, 5, 5)
+                "C5": nn.Conv2d(16, 120, 5),
+                "C5_squash": Squash(),
+                "C5_flat": nn.Flatten(),  # (N, 120)
+                "F6": nn.Linear(120, 84),
+                "F6_squash": Squash(),  # (N, 84)
+                "output": RadialBasis(),  # (N, 10)
+            }
+        )
+    )
+    initialise(network)
+    return network
+
+
+def initialise(network: nn.Module) -> None:
+    """Weights and biases uniform within 2.4 / fan-in, the number of inputs of the unit."""
+    for module in network.modules():
+        for parameter, fan_in in parameters_with_fan_in(module):
+            bound = 2.4 / fan_in
+            with torch.no_grad():
+                parameter.copy_((2 * torch.rand_like(parameter) - 1) * bound)
+
+
+def parameters_with_fan_in(module: nn.Module) -> Iterator[tuple[nn.Parameter, Tensor | float]]:
+    """The parameters of a layer itself, and the inputs of the units that they belong to."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        fan_in = module.weight[0].numel()
+        yield from ((parameter, fan_in) for parameter in (module.weight, module.bias))
+    elif isinstance(module, Subsampling):
+        yield from ((parameter, 4) for parameter in (module.weight, module.bias))
+    elif isinstance(module, PartialConvolution):
+        fan_in = 25 * module.inputs
+        yield module.weight, fan_in.repeat_interleave(module.inputs)[:, None, None]
+        yield module.bias, fan_in
+
+
+def connections() -> dict[str, int]:
+    """Connections layer by layer, as the paper counts them: those from biases are among them."""
+    seen = sum(map(len, C3_SEES))
+    return {
+        "C1": 28 * 28 * 6 * (25 + 1),
+        "S2": 14 * 14 * 6 * (4 + 1),
+        "C3": 10 * 10 * (seen * 25 + 16),
+        "S4": 5 * 5 * 16 * (4 + 1),
+        "C5": 120 * (400 + 1),
+        "F6": 84 * (120 + 1),
+        "output": 10 * 84,
+    }

@@ -1,0 +1,124 @@
+"""The network of 1998 against the paper's own numbers, and against plainer computations."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common import lenet1998
+from common.data import MNIST_NORMALISATION
+from common.models import Design, layer_table
+
+DESIGN = Design("lenet5-1998", lenet1998.lenet5_1998)
+
+
+def test_parameters_are_the_papers_layer_by_layer() -> None:
+    counts = {layer.layer: layer.parameters for layer in layer_table(DESIGN) if layer.parameters}
+    assert counts == {"C1": 156, "S2": 12, "C3": 1516, "S4": 32, "C5": 48120, "F6": 10164}
+    assert sum(counts.values()) == 60000
+
+
+def test_connections_are_the_papers() -> None:
+    found = lenet1998.connections()
+    assert [found[name] for name in ("C1", "S2", "C3", "S4")] == [122304, 5880, 151600, 2000]
+    assert sum(found.values()) == 340908
+
+
+def test_multiply_accumulates_as_executed() -> None:
+    """Of the partial convolution the zeros are multiplied too: 2,400 for 1,500."""
+    macs = {layer.layer: layer.macs for layer in layer_table(DESIGN) if layer.macs}
+    assert macs == {"C1": 117600, "C3": 240000, "C5": 48000, "F6": 10080, "output": 840}
+
+
+def test_shapes_are_the_papers() -> None:
+    shapes = {layer.layer: layer.output for layer in layer_table(DESIGN)}
+    assert shapes["input"] == "1x32x32"
+    assert shapes["C1"] == "6x28x28" and shapes["S2"] == "6x14x14"
+    assert shapes["C3"] == "16x10x10" and shapes["S4"] == "16x5x5"
+    assert (shapes["C5"], shapes["F6"], shapes["output"]) == ("120", "84", "10")
+
+
+def test_each_map_of_c3_is_the_sum_over_the_maps_it_sees() -> None:
+    torch.manual_seed(0)
+    layer, x = (
+        nn.Sequential(lenet1998.PartialConvolution(lenet1998.C3_SEES)),
+        torch.rand(2, 6, 14, 14),
+    )
+    lenet1998.initialise(layer)
+    found = layer(x)
+    kernels = iter(layer[0].weight)
+    for place, seen in enumerate(lenet1998.C3_SEES):
+        expected = layer[0].bias[place] + sum(
+            F.conv2d(x[:, [int(i)]], next(kernels)[None, None])[:, 0] for i in seen
+        )
+        torch.testing.assert_close(found[:, place], expected)
+
+
+def test_unconnected_maps_change_nothing() -> None:
+    layer = nn.Sequential(lenet1998.PartialConvolution(lenet1998.C3_SEES))
+    lenet1998.initialise(layer)
+    x = torch.rand(1, 6, 14, 14)
+    other = x.clone()
+    other[:, 5] += 1
+    same = (layer(x) == layer(other)).flatten(2).all(2)[0].tolist()
+    assert same == ["5" not in seen for seen in lenet1998.C3_SEES]
+
+
+def test_subsampling_is_a_coefficient_times_the_sum_plus_a_bias() -> None:
+    layer = lenet1998.Subsampling(1)
+    with torch.no_grad():
+        layer.weight.fill_(0.5)
+        layer.bias.fill_(0.25)
+    x = torch.tensor([[[[1.0, 2.0, 0.0, 0.0], [3.0, 4.0, 0.0, 1.0]]]])
+    assert layer(x).tolist() == [[[[0.5 * 10 + 0.25, 0.5 * 1 + 0.25]]]]
+
+
+def test_the_score_is_minus_the_squared_distance_to_the_code() -> None:
+    x = 1.7 * torch.randn(5, 84)
+    expected = -torch.cdist(x, lenet1998.codes()).square()
+    torch.testing.assert_close(lenet1998.RadialBasis()(x), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_the_codes_are_ten_bitmaps_that_differ() -> None:
+    codes = lenet1998.codes()
+    assert codes.shape == (10, 84)
+    assert set(codes.unique().tolist()) == {-1.0, 1.0}
+    distance = torch.cdist(codes, codes).square() + 1000 * torch.eye(10)
+    assert distance.min() > 4 * 7.5  # any two differ in 8 dots or more
+    one = codes[1].view(12, 7)
+    assert one[1:11, 4].eq(1).all() and one[3:11, :4].eq(-1).all()
+
+
+def test_squashing_takes_one_to_one() -> None:
+    values = lenet1998.Squash()(torch.tensor([-1e9, -1.0, 0.0, 1.0, 1e9]))
+    torch.testing.assert_close(
+        values, torch.tensor([-1.7159, -1.0, 0.0, 1.0, 1.7159]), rtol=0, atol=1e-4
+    )
+
+
+def test_the_input_is_the_papers() -> None:
+    mean, deviation = MNIST_NORMALISATION
+    black_and_ink = (torch.tensor([0.0, 1.0]) - mean) / deviation
+    image = black_and_ink[0].repeat(1, 1, 28, 28)
+    image[0, 0, 3, 4] = black_and_ink[1]
+    found = lenet1998.Ink()(image)
+    assert found.shape == (1, 1, 32, 32)
+    assert found[0, 0, 5, 6].item() == pytest.approx(1.175, abs=1e-5)
+    assert found[0, 0, 0, 0].item() == pytest.approx(-0.1, abs=1e-6)
+    assert (found + 0.1).abs().lt(1e-5).sum() == 32 * 32 - 1
+
+
+def test_first_weights_lie_within_the_papers_bounds() -> None:
+    torch.manual_seed(0)
+    network = lenet1998.lenet5_1998()
+    for weights, fan_in in (
+        (network.C1.weight, 25),
+        (network.S2.weight, 4),
+        (network.C3.weight[:3], 75),
+        (network.C3.weight[-6:], 150),
+        (network.C5.weight, 400),
+        (network.F6.weight, 120),
+    ):
+        bound = 2.4 / fan_in
+        assert weights.abs().max() <= bound
+        assert weights.abs().max() > 0.6 * bound  # and fill them
