@@ -4,6 +4,7 @@ Nothing here knows of training: the network and the data are arguments, and both
 were.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from common.data import Dataset, Examples
 
+Loss = Callable[[Tensor, Tensor], Tensor]  # of scores (N, classes) and labels (N,), their mean
+
 TEST_BATCH = 1000  # the 2017 report's test batch
 
 
@@ -19,8 +22,8 @@ TEST_BATCH = 1000  # the 2017 report's test batch
 class Evaluation:
     """What a network does on some examples.
 
-    `loss` is the mean cross-entropy; `confusion[t, p]` counts images of class t taken for p
-    (int64, (classes, classes)).
+    `loss` is the mean loss; `confusion[t, p]` counts images of class t taken for p (int64,
+    (classes, classes)).
     """
 
     loss: float
@@ -56,12 +59,14 @@ def predict(model: nn.Module, dataset: Dataset, images: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def evaluate(model: nn.Module, dataset: Dataset, examples: Examples) -> Evaluation:
+def evaluate(
+    model: nn.Module, dataset: Dataset, examples: Examples, loss: Loss = F.cross_entropy
+) -> Evaluation:
     """Loss, accuracy and confusion of `model` on `examples`, normalised as `dataset` says."""
     scores = predict(model, dataset, examples.images)
     classes = len(dataset.classes)
     pairs = examples.labels * classes + scores.argmax(1)
     return Evaluation(
-        loss=F.cross_entropy(scores, examples.labels).item(),
+        loss=loss(scores, examples.labels).item(),
         confusion=torch.bincount(pairs, minlength=classes**2).view(classes, classes).cpu(),
     )

@@ -4,14 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from common.evaluation import Loss
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. The loss is cross-entropy, the optimiser SGD.
+    """How a network is trained. The optimiser is SGD.
 
     Options may change epochs, batch size, lr and momentum; all else stands for the name.
+
+    loss: the mean loss of scores (N, classes) and labels (N,); that of training and of testing.
 
     schedule: `constant`, or `one-cycle` (Smith and Topin, 2018): up to `lr` during the first 30 %
     of the steps and down to nearly zero, along cosines.
@@ -25,6 +30,7 @@ class Recipe:
     batch_size: int
     lr: float
     momentum: float
+    loss: Loss = F.cross_entropy
     nesterov: bool = False
     weight_decay: float = 0.0
     schedule: str = "constant"
@@ -83,3 +89,18 @@ def kaiming(model: nn.Module) -> None:
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             nn.init.zeros_(module.bias)
+
+
+def competing(scores: Tensor, labels: Tensor, rubbish: float) -> Tensor:
+    """Equation 9 of the paper of 1998: the right class's distance, and how near the others come.
+
+    The mean of d_right + log(exp(-j) + sum_i exp(-d_i)), with scores of minus the squared distance
+    d: cross-entropy with one class more, rubbish, of the constant score -j. The paper gives no j.
+    """
+    with_rubbish = F.pad(scores, (0, 1), value=-rubbish)
+    return F.cross_entropy(with_rubbish, labels)
+
+
+def mean_square(scores: Tensor, labels: Tensor) -> Tensor:
+    """Equation 8 of the paper of 1998: the mean squared distance to the right class's code."""
+    return -scores.gather(1, labels[:, None]).mean()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from common import recipes
 from common.data import Dataset
-from common.evaluation import Evaluation, evaluate
+from common.evaluation import Evaluation, Loss, evaluate
 from common.models import Design
 from common.recipes import Recipe
 
@@ -109,11 +109,13 @@ def train(
         started = time.perf_counter()
         with onednn(recipe.batch_size > TINY):
             given = batches(dataset, recipe.batch_size, random, recipe.augment)
-            losses, hits = train_epoch(model, given, steps_per_epoch, optimizer, schedule)
+            losses, hits = train_epoch(
+                model, given, steps_per_epoch, optimizer, schedule, recipe.loss
+            )
         losses = losses.cpu()  # waits for the device
         seconds = time.perf_counter() - started
         step_losses.append(losses)
-        test = evaluate(model, dataset, dataset.test)
+        test = evaluate(model, dataset, dataset.test, recipe.loss)
         epochs.append(
             Epoch(
                 train_loss=losses.double().mean().item(),
@@ -126,7 +128,8 @@ def train(
         on_epoch(epochs[-1])
     weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
     variations = {
-        name: evaluate(model, dataset, examples) for name, examples in dataset.variations.items()
+        name: evaluate(model, dataset, examples, recipe.loss)
+        for name, examples in dataset.variations.items()
     }
     return Outcome(epochs, test, variations, torch.cat(step_losses), weights)
 
@@ -137,6 +140,7 @@ def train_epoch(
     steps: int,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler | None,
+    loss_of: Loss = F.cross_entropy,
 ) -> tuple[Tensor, Tensor]:
     """One pass over the batches, `steps` of them.
 
@@ -155,7 +159,7 @@ def train_epoch(
     )
     for step, (x, y) in enumerate(batches):
         score = model(x)
-        loss = F.cross_entropy(score, y)
+        loss = loss_of(score, y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import lenet1998
+from common import lenet1998, recipes
 from common.data import MNIST_NORMALISATION
 from common.models import Design, layer_table
 
@@ -122,3 +122,17 @@ def test_first_weights_lie_within_the_papers_bounds() -> None:
         bound = 2.4 / fan_in
         assert weights.abs().max() <= bound
         assert weights.abs().max() > 0.6 * bound  # and fill them
+
+
+def test_the_loss_with_competing_classes_is_equation_9() -> None:
+    distances = torch.tensor([[1.0, 4.0, 9.0], [5.0, 2.0, 0.5]])
+    labels = torch.tensor([0, 1])
+    right = torch.tensor([1.0, 2.0])
+    rivals = torch.log(torch.exp(torch.tensor(-3.0)) + torch.exp(-distances).sum(1))
+    expected = (right + rivals).mean()
+    torch.testing.assert_close(recipes.competing(-distances, labels, rubbish=3.0), expected)
+
+
+def test_the_plain_loss_is_the_mean_square_distance_to_the_code() -> None:
+    distances = torch.tensor([[1.0, 4.0, 9.0], [5.0, 2.0, 0.5]])
+    assert recipes.mean_square(-distances, torch.tensor([0, 1])).item() == 1.5
