@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.data import MNIST_NORMALISATION
+from common.models import ACTIVATIONS
 
 BACKGROUND, INK = -0.1, 1.175  # of an input pixel: over an image about mean 0, variance 1
 
@@ -39,6 +40,9 @@ BITMAPS = """
 .#...#. ....#.. #...... #.....# ....##. #.....# .#...#. ..#.... #.....# .....#.
 ..###.. .#####. ####### .#####. ....##. .#####. ..###.. .#..... .#####. .####..
 """
+
+
+POOLING: dict[str, type[nn.Module]] = {"average": nn.AvgPool2d, "max": nn.MaxPool2d}
 
 
 class Squash(nn.Module):
@@ -116,33 +120,51 @@ def codes() -> Tensor:
     return torch.tensor([[1.0 if dot == "#" else -1.0 for dot in digit] for digit in digits])
 
 
-def lenet5_1998() -> nn.Module:
+def lenet5_1998(
+    subsampling: str = "trained",
+    c3: str = "partial",
+    activation: str = "squash",
+    output: str = "radial",
+    initial: str = "paper",
+) -> nn.Module:
     """The network of the paper: 60,000 parameters, for normalised 28 x 28 images.
 
-    C5 is a convolution of 5 x 5 fields over maps of 5 x 5, as in the paper.
+    C5 is a convolution of 5 x 5 fields over maps of 5 x 5, as in the paper. The arguments take it
+    to a network of today, a change at a time.
+
+    Args:
+        subsampling: `trained`, or `average` or `max` pooling without weights, and unsquashed.
+        c3: `partial`, or `full`: every map sees every map before.
+        activation: `squash`, or a key of models.ACTIVATIONS.
+        output: `radial`, or `linear`: ten weighted sums, for a softmax.
+        initial: first weights as in the `paper`, or `pytorch`'s own, which the paper's layers,
+            trained sub-sampling and the partial C3, do not have.
     """
-    network = nn.Sequential(
-        OrderedDict(
-            {
-                "input": Ink(),  # (N, 1, 32, 32)
-                "C1": nn.Conv2d(1, 6, 5),
-                "C1_squash": Squash(),  # (N, 6, 28, 28)
-                "S2": Subsampling(6),
-                "S2_squash": Squash(),  # (N, 6, 14, 14)
-                "C3": PartialConvolution(C3_SEES),
-                "C3_squash": Squash(),  # (N, 16, 10, 10)
-                "S4": Subsampling(16),
-                "S4_squash": Squash(),  # (N, 16, 5, 5)
-                "C5": nn.Conv2d(16, 120, 5),
-                "C5_squash": Squash(),
-                "C5_flat": nn.Flatten(),  # (N, 120)
-                "F6": nn.Linear(120, 84),
-                "F6_squash": Squash(),  # (N, 84)
-                "output": RadialBasis(),  # (N, 10)
-            }
-        )
-    )
-    initialise(network)
+    act = Squash if activation == "squash" else ACTIVATIONS[activation]
+    layers: dict[str, nn.Module] = {"input": Ink()}  # (N, 1, 32, 32)
+    layers["C1"] = nn.Conv2d(1, 6, 5)
+    layers[f"C1_{activation}"] = act()  # (N, 6, 28, 28)
+    if subsampling == "trained":
+        layers |= {"S2": Subsampling(6), f"S2_{activation}": act()}
+    else:
+        layers["S2"] = POOLING[subsampling](2)  # (N, 6, 14, 14)
+    layers["C3"] = PartialConvolution(C3_SEES) if c3 == "partial" else nn.Conv2d(6, 16, 5)
+    layers[f"C3_{activation}"] = act()  # (N, 16, 10, 10)
+    if subsampling == "trained":
+        layers |= {"S4": Subsampling(16), f"S4_{activation}": act()}
+    else:
+        layers["S4"] = POOLING[subsampling](2)  # (N, 16, 5, 5)
+    layers["C5"] = nn.Conv2d(16, 120, 5)
+    layers[f"C5_{activation}"] = act()
+    layers["C5_flat"] = nn.Flatten()  # (N, 120)
+    layers["F6"] = nn.Linear(120, 84)
+    layers[f"F6_{activation}"] = act()  # (N, 84)
+    layers["output"] = RadialBasis() if output == "radial" else nn.Linear(84, 10)
+    network = nn.Sequential(OrderedDict(layers))
+    if initial == "paper":
+        initialise(network)
+    elif subsampling == "trained" or c3 == "partial":
+        raise ValueError("PyTorch has no first weights for layers of the paper")
     return network
 
 
