@@ -5,6 +5,7 @@ and type, and leaves its argument as it was.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -28,3 +29,32 @@ def reflected(index: Tensor, size: int) -> Tensor:
     """Indices up to `size` - 1 beyond either end, as in a mirror that stands on the last pixel."""
     last = size - 1
     return last - (last - index.abs()).abs()
+
+
+def distort(
+    images: Tensor,
+    random: torch.Generator,
+    shift: float = 2.0,
+    scale: float = 0.15,
+    squeeze: float = 0.1,
+    shear: float = 0.2,
+) -> Tensor:
+    """Every image under an affine map of its own, as the paper of 1998 distorts digits.
+
+    Shifted by up to `shift` pixels in both directions, scaled by up to 1 + `scale`, squeezed (made
+    narrower and higher, or the reverse) by up to 1 + `squeeze`, and sheared horizontally by up to
+    `shear` pixels a row; uniformly, each of them, and as much the other way. What comes in is 0.
+    """
+    count, _, height, width = images.shape
+
+    def uniform(most: float) -> Tensor:
+        return most * (2 * torch.rand(count, generator=random) - 1)
+
+    sizes, narrow = 1 + uniform(scale), 1 + uniform(squeeze)
+    none = torch.zeros(count)
+    # Where a pixel of the result comes from, on axes from -1 to 1.
+    across = torch.stack([1 / (sizes * narrow), uniform(shear), uniform(2 * shift / width)], 1)
+    down = torch.stack([none, narrow / sizes, uniform(2 * shift / height)], 1)
+    maps = torch.stack([across, down], 1).to(images.device)  # (N, 2, 3)
+    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+    return F.grid_sample(images.float(), grid, align_corners=False).round_().to(torch.uint8)

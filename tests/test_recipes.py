@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from common.augmentation import flip_and_shift
+from common.augmentation import distort, flip_and_shift
 from common.data import Dataset
 from common.exploration import RECIPES
 from common.models import cifar_cnn, mlp
@@ -120,3 +120,36 @@ def test_the_recipes_of_part_1_differ_in_what_the_lab_says() -> None:
     assert replace(long, name="tutorial", epochs=2) == tutorial
     assert (tutorial.schedule, tutorial.augment, tutorial.initialise) == ("constant", None, None)
     assert tuned.epochs <= 40 and tuned.augment and tuned.initialise
+
+
+def centre(images: Tensor) -> Tensor:
+    """Row and column of the centre of gravity of each image: (N, 2)."""
+    weight = images.float().flatten(2).squeeze(1)
+    place = torch.cartesian_prod(*(torch.arange(float(side)) for side in images.shape[2:]))
+    return weight @ place / weight.sum(1, keepdim=True)
+
+
+def test_distortion_by_nothing_changes_nothing(digits: Dataset) -> None:
+    images = digits.train.images
+    same = distort(images, image_random(0), shift=0, scale=0, squeeze=0, shear=0)
+    assert torch.equal(same, images)
+
+
+def test_distortions_are_as_large_as_they_say(digits: Dataset) -> None:
+    block = torch.zeros(500, 1, 28, 28, dtype=torch.uint8)
+    block[:, :, 10:18, 11:17] = 255
+    before = block.clone()
+    nothing = {"shift": 0.0, "scale": 0.0, "squeeze": 0.0, "shear": 0.0}
+    moved = centre(distort(block, image_random(0), **{**nothing, "shift": 2.0})) - centre(block)
+    assert 1.9 < moved.abs().amax() < 2.05
+    assert moved.mean(0).abs().amax() < 0.2
+    mass = distort(block, image_random(0), **{**nothing, "scale": 0.15}).float().sum((1, 2, 3))
+    ratio = mass / block[0].float().sum()
+    assert 0.85**2 - 0.02 < ratio.min() < 0.75 and 1.28 < ratio.max() < 1.15**2 + 0.02
+    narrow = distort(block, image_random(0), **{**nothing, "squeeze": 0.1})
+    assert (narrow.float().sum((1, 2, 3)) / block[0].float().sum() - 1).abs().max() < 0.02
+    sheared = distort(block, image_random(0), **{**nothing, "shear": 0.2})
+    slope = centre(sheared[:, :, 10:12])[:, 1] - centre(sheared[:, :, 16:18])[:, 1]
+    assert 1.0 < slope.abs().max() < 0.2 * 6 + 0.1  # 6 rows apart
+    assert torch.equal(block, before)
+    assert torch.equal(distort(block, image_random(3)), distort(block, image_random(3)))
