@@ -17,7 +17,7 @@ from common import cli, comparison, convolution, factor_figures, plotting, termi
 from common.models import mlp_design
 from common.recipes import MODERN
 from common.results import Results
-from common.statistics import converged, summarise
+from common.statistics import converged, effect, summarise
 
 EXPERIMENT = Path(__file__).stem
 
@@ -56,17 +56,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     frames, failed = cli.measure(runs, results, options)
     comparison.report(frames, results, baseline.name)
+    if designs[0] is ONE_LAYER[0]:
+        print_effect_of_width(frames["runs"])
     if options.classes:
         terminal.print_classes(frames["classes"])
     figures = {
         "accuracy": plotting.accuracy_by_design(frames["runs"], baseline.name),
         "curves": factor_figures.training_and_test_curves(frames["epochs"]),
     }
-    if not options.grid and not options.hidden:
+    if designs[0] is ONE_LAYER[0]:
         figures["width"] = accuracy_by_width(frames["runs"])
     drawn = cli.save(figures, EXPERIMENT, options)
     terminal.print_closing(results, frames["runs"], drawn, failed)
     return 1 if failed else 0
+
+
+def print_effect_of_width(runs: pd.DataFrame) -> None:
+    """The range and the trend over the widths of one hidden layer."""
+    one = converged(runs)
+    one = one[~one["hidden"].str.contains("-")]
+    samples = {name: rows for name, rows in one.groupby("hidden", sort=False)["test_accuracy"]}
+    if len(samples) > 1 and min(map(len, samples.values())) > 1:
+        found = pd.DataFrame([effect(samples, ordered=True)])
+        comparison.print_effects(found.assign(factor="neurons", recipe=one["recipe"].iloc[0]))
 
 
 def accuracy_by_width(runs: pd.DataFrame) -> Figure:

@@ -77,10 +77,36 @@ def print_differences(table: pd.DataFrame, baseline: str) -> None:
             print(f"{row.design:<14}   too few seeds")
             continue
         interval = f"{100 * row.difference_low:+.2f} to {100 * row.difference_high:+.2f}"
-        p = f"{row.p:.3f}" if row.p >= 0.001 else "< 0.001"
+        p = in_words(row.p)
         print(f"{row.design:<14} {100 * row.difference:>+9.2f} {interval:>18} {p:>8}")
         if row.p >= 0.05:
             hidden.append(row.design)
     if hidden:
         said = f"not shown to differ from {baseline} with these seeds: {', '.join(hidden)}"
         print(textwrap.fill(said, 79, subsequent_indent="  "))
+
+
+def in_words(p: float) -> str:
+    """A p-value as one writes it."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def print_effects(effects: pd.DataFrame) -> None:
+    """A line a factor: the range of its means, the variance it explains, its trend.
+
+    `effects` has the columns factor, recipe and those of statistics.Effect.
+    """
+    print(
+        f"\n{'factor':<11} {'from worst to best':<19} {'points':>6} {'95 % interval':>15}", end=""
+    )
+    print(f" {'eta^2':>6} {'a level more':>18}")
+    for recipe, rows in effects.groupby("recipe", sort=False):
+        print(f"by recipe {recipe}, n = {rows['n'].min()}:")
+        for row in rows.itertuples():
+            interval = f"{100 * row.low:.2f} to {100 * row.high:.2f}"
+            trend = f"{100 * row.slope:+.2f} (p {in_words(row.slope_p)})"
+            trend = trend if pd.notna(row.slope) else ""  # levels without an order have none
+            print(
+                f"{row.factor:<11} {f'{row.worst} to {row.best}':<19} {100 * row.range:>6.2f} "
+                f"{interval:>15} {row.eta_squared:>6.2f} {trend:>18}".rstrip()
+            )

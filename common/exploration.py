@@ -124,7 +124,7 @@ def explore(
 
 
 def side_by_side(options: argparse.Namespace) -> list[Path]:
-    """Draw the factors beside each other, for this baseline and each recipe that has results.
+    """Print, keep and draw what each factor does, for this baseline and each recipe with results.
 
     Nothing where no factor has two levels of two seeds. With a recipe that options changed, the
     figure shows that one alone and is named so.
@@ -148,6 +148,7 @@ def side_by_side(options: argparse.Namespace) -> list[Path]:
     key = ("dataset", *COLUMNS, "recipe", "epochs", "batch_size", "lr", "momentum", "factor")
     table = pd.DataFrame(rows, columns=[*key, *Effect._fields])
     merge_csv(options.results_dir / "part1_factors.csv", table.columns, len(key), rows)
+    comparison.print_effects(table)
     levels = pd.concat([runs.assign(factor=factor) for _, factor, runs in found])
     name = "-".join(["part1_factors", *([options.label] if changed else options.moved)])
     figure = factor_figures.factors(table, levels)

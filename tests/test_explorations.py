@@ -118,7 +118,8 @@ def test_the_factors_stand_beside_each_other(tmp_path: Path, capsys: pytest.Capt
     assert effect["low"] < 0.44 < effect["high"]
     assert effect["eta_squared"] > 0.99
     assert (tmp_path / "figures" / "part1_factors.png").stat().st_size > 5000
-    assert "13" in said
+    (line,) = [line for line in said.splitlines() if line.startswith("layers")]
+    assert line.split()[1:6] == ["13", "to", "7", "44.00", f"{100 * effect['low']:.2f}"]
 
 
 def test_one_seed_shows_no_difference_and_says_so(
