@@ -32,8 +32,8 @@ from common.data import TUTORIAL_NORMALISATION, Dataset
 from common.evaluation import evaluate, predict
 from common.recipes import TUTORIAL
 from common.results import Results
-from common.sweep import place, trained
-from common.training import Run
+from common.sweep import trained
+from common.training import Run, place
 
 EXPERIMENT = Path(__file__).stem
 DESIGNS = [models.cifar_design("baseline")]

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -14,7 +15,7 @@ from typing import NoReturn
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import LabError, data, plotting, terminal, workers
+from common import LabError, data, plotting, ranks, terminal, workers
 from common.models import Design
 from common.recipes import Recipe
 from common.results import Results
@@ -157,8 +158,9 @@ def fill(options: argparse.Namespace) -> argparse.Namespace:
         return data.load(options.base, options.split, options.data_dir)
 
     options.load = load
-    options.device = workers.available(options.device)
-    options.jobs = options.jobs or (len(workers.cores()) if options.device == "cpu" else 1)
+    options.device = ranks.device_of_rank(workers.available(options.device))
+    at_once = len(workers.cores()) if options.device == "cpu" and not ranks.launched() else 1
+    options.jobs = options.jobs or at_once
     return options
 
 
@@ -219,6 +221,8 @@ def frames(runs: Sequence[Run], results: Results) -> dict[str, pd.DataFrame]:
     Raises:
         LabError: it holds none.
     """
+    if ranks.rank() > 0:
+        raise SystemExit(0)  # it has helped; rank 0 tells the rest
     chosen = {run.key[:-1] for run in runs}
     order = {name: place for place, name in enumerate(dict.fromkeys(r.design.name for r in runs))}
     tables = {
@@ -270,7 +274,12 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
         ]
         before = {number: signal.signal(number, interrupt) for number in handled}
         try:
-            return main(argv)
+            # Of many ranks, the first tells what there is to tell.
+            with (
+                open(os.devnull, "w") as nothing,
+                redirect_stdout(nothing if ranks.rank() > 0 else sys.stdout),
+            ):
+                return main(argv)
         except BrokenPipeError:  # whoever read the output, head perhaps, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1

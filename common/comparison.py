@@ -64,8 +64,8 @@ def print_differences(table: pd.DataFrame, baseline: str) -> None:
     `table` is that of `compare`, accuracies as fractions.
     """
     compared = table[table["design"] != baseline]
-    if compared.empty:
-        return
+    if compared.empty or len(compared) == len(table):
+        return  # nothing to compare, or nothing to compare it with
     if compared["difference"].isna().all():
         print(f"\none seed cannot tell designs from {baseline}: --seeds 3 or more can")
         return

@@ -23,8 +23,7 @@ from common.files import replacing
 from common.models import Layer, layer_table, size
 from common.profiling import FLOAT, Latency, Peaks, Profile
 from common.results import TRAINING_KEY, merge_csv, read_csv
-from common.sweep import place
-from common.training import Run
+from common.training import Run, place
 from common.variants import VARIANTS, UnavailableError
 
 ROUNDS = 3

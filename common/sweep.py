@@ -4,22 +4,20 @@ Workers train; only the process that calls `sweep` writes, so that no two ever w
 """
 
 import pickle
-import platform
 import sys
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from common import LabError
+from common import LabError, ranks
 from common.data import Dataset
 from common.files import save_weights
 from common.models import layer_table, size
 from common.results import TRAINING_KEY, Results
 from common.training import Epoch, Outcome, Run
-from common.workers import events
+from common.workers import Event, events
 
 # What reading a file that holds other weights, half of them, or something else ends in.
 NOT_WEIGHTS = (
@@ -52,29 +50,43 @@ def sweep(
     Raises:
         LabError: the data or the result files are not usable.
     """
-    if not fresh and all(run.key in results for run in runs):
+    if ranks.rank() > 0:
+        ranks.help_out(runs, load, jobs, device)
+        return []
+    if not fresh and not ranks.launched() and all(run.key in results for run in runs):
         return []
     with results.writing():  # it reads again: another sweep may have been at it
         missing = [run for run in runs if fresh or run.key not in results]
-        designs = {run.key[1 : -len(TRAINING_KEY)]: run.design for run in runs}
-        results.add_layers({name: layer_table(design) for name, design in designs.items()})
-        dataset = load().share_memory()
-        print(f"{len(missing)} of {len(runs)} runs to train, {min(jobs, len(missing))} at once")
-        return train_all(missing, results, dataset, jobs, device)
+        dataset = None
+        if missing:
+            designs = {run.key[1 : -len(TRAINING_KEY)]: run.design for run in runs}
+            results.add_layers({name: layer_table(design) for name, design in designs.items()})
+            dataset = load().share_memory()
+            at_once = min(jobs * ranks.size(), len(missing))
+            print(f"{len(missing)} of {len(runs)} runs to train, {at_once} at once")
+        if ranks.launched():
+            return train_all(missing, ranks.lead(runs, missing, dataset, jobs, device), results)
+        return train_all(missing, events(missing, dataset, jobs, device), results)
 
 
 def train_all(
-    runs: Sequence[Run], results: Results, dataset: Dataset, jobs: int, device: str
+    runs: Sequence[Run], given: Iterator[tuple[Run, Event]], results: Results
 ) -> list[Run]:
-    """Train `runs`, add each to `results` when it is done, and show how far it is.
+    """Add each of `runs` to `results` when it is done, and show how far all are.
 
-    Returns the runs that failed.
+    Args:
+        runs: what is trained.
+        given: what happens to them, as `workers.events` tells it.
+        results: where they go.
+
+    Returns:
+        The runs that failed.
     """
     failed, done, in_progress = [], 0, []
     total = sum(run.recipe.epochs for run in runs)
     # disable=None: no bar where the output is no terminal; there the lines below are enough.
     with tqdm(total=total, unit="epoch", disable=None, dynamic_ncols=True, leave=False) as bar:
-        for run, event in events(runs, dataset, jobs, device):
+        for run, event in given:
             if event is None:
                 in_progress.append(run)
             elif isinstance(event, Epoch):
@@ -87,7 +99,7 @@ def train_all(
             if isinstance(event, Outcome):
                 if run.seed == 0:
                     save_weights(results.weights_path(run.key), run.key, event.weights)
-                results.add(run.key, tables(run, event, dataset.classes, device))
+                results.add(run.key, tables(run, event))
                 bar.write(
                     f"[{done}/{len(runs)}] {run}: {100 * event.test.accuracy:.2f} % "
                     f"in {event.train_seconds:.0f} s"
@@ -99,9 +111,7 @@ def train_all(
     return failed
 
 
-def tables(
-    run: Run, outcome: Outcome, classes: Sequence[str], device: str
-) -> dict[str, list[tuple]]:
+def tables(run: Run, outcome: Outcome) -> dict[str, list[tuple]]:
     """The rows of a finished run, without the key, for every table of `results.TABLES`."""
     last, confusion = outcome.epochs[-1], outcome.test.confusion
     correct, total = outcome.test.correct.tolist(), outcome.test.total.tolist()
@@ -112,7 +122,7 @@ def tables(
             (
                 *size(run.design),
                 *(last.train_loss, last.train_accuracy, last.test_loss, last.test_accuracy),
-                *(outcome.train_seconds, 1, place(device), torch.__version__),
+                *(outcome.train_seconds, 1, outcome.place, outcome.torch),
             )
         ],
         "epochs": [
@@ -123,12 +133,13 @@ def tables(
             for number, epoch in enumerate(outcome.epochs, start=1)
         ],
         "classes": [
-            (name, correct[i], total[i], correct[i] / total[i]) for i, name in enumerate(classes)
+            (name, correct[i], total[i], correct[i] / total[i])
+            for i, name in enumerate(outcome.classes)
         ],
         "confusion": [
             (name, other, confusion[i, j].item())
-            for i, name in enumerate(classes)
-            for j, other in enumerate(classes)
+            for i, name in enumerate(outcome.classes)
+            for j, other in enumerate(outcome.classes)
         ],
         "variations": [
             (name, varied.loss, varied.accuracy) for name, varied in outcome.variations.items()
@@ -157,12 +168,3 @@ def trained(run: Run, results: Results) -> nn.Module:
     except NOT_WEIGHTS as error:
         raise LabError(f"{path} does not hold weights of {run}: delete it, use --fresh") from error
     return model
-
-
-@cache
-def place(device: str) -> str:
-    """The device's kind and type: `cpu AVX512`. Other types may round the last digits otherwise."""
-    if device == "cuda":
-        return f"cuda {torch.cuda.get_device_name()}"
-    detail = torch.backends.cpu.get_cpu_capability() if device == "cpu" else platform.machine()
-    return f"{device} {detail}"

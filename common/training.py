@@ -1,9 +1,11 @@
 """Train one network on one data set from one seed. Knows nothing of files."""
 
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -58,7 +60,8 @@ class Epoch:
 class Outcome:
     """What a run measured, at its end on the test set and on the data set's variations of it.
 
-    `step_losses` is float32 (steps,); `weights` lie on the CPU.
+    `step_losses` is float32 (steps,); `weights` lie on the CPU; `classes` are the data set's;
+    `place` and `torch` tell the processor and the version that trained.
     """
 
     epochs: list[Epoch]
@@ -66,6 +69,9 @@ class Outcome:
     variations: dict[str, Evaluation]
     step_losses: Tensor
     weights: dict[str, Tensor]
+    classes: tuple[str, ...]
+    place: str
+    torch: str
 
     @property
     def train_seconds(self) -> float:
@@ -131,7 +137,10 @@ def train(
         name: evaluate(model, dataset, examples, recipe.loss)
         for name, examples in dataset.variations.items()
     }
-    return Outcome(epochs, test, variations, torch.cat(step_losses), weights)
+    return Outcome(
+        *(epochs, test, variations, torch.cat(step_losses), weights),
+        *(dataset.classes, place(device.type), torch.__version__),
+    )
 
 
 def train_epoch(
@@ -210,3 +219,12 @@ def synchronize(device: torch.device) -> None:
     """Wait until an accelerator has done what it was given, so that a clock can be read."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
+
+
+@cache
+def place(device: str) -> str:
+    """The device's kind and type: `cpu AVX512`. Other types may round the last digits otherwise."""
+    if device == "cuda":
+        return f"cuda {torch.cuda.get_device_name()}"
+    detail = torch.backends.cpu.get_cpu_capability() if device == "cpu" else platform.machine()
+    return f"{device} {detail}"

@@ -7,8 +7,7 @@ data set is handed over in shared memory: it is held once, not once a worker.
 import os
 import pickle
 import signal
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
@@ -23,20 +22,25 @@ Event = Epoch | Outcome | str | None  # an epoch done, run done, run failed and 
 
 
 def events(
-    runs: Sequence[Run], dataset: Dataset, jobs: int, device: str
+    runs: Iterable[Run], dataset: Dataset, jobs: int, device: str
 ) -> Iterator[tuple[Run, Event]]:
     """Train `runs`, `jobs` at a time in spawned processes, and tell what happens as it happens.
+
+    A run is taken from `runs` when a process is free for it.
 
     A process that dies fails the run it was at, and no other. When the caller stops early, for
     whatever reason, the processes are ended.
     """
-    waiting = deque(runs)
+    waiting = iter(runs)
     busy: dict[Connection, tuple[multiprocessing.Process, Run]] = {}
+    more = True
     try:
-        while waiting or busy:
-            while waiting and len(busy) < jobs:
-                connection, process = start(dataset, device)
-                yield from hand_out(waiting, connection, process, busy)
+        while more or busy:
+            while more and len(busy) < jobs:
+                run = next(waiting, None)
+                if more := run is not None:
+                    connection, process = start(dataset, device)
+                    yield hand_out(run, connection, process, busy)
             for connection in wait(list(busy)):
                 process, run = busy[connection]
                 try:
@@ -52,7 +56,12 @@ def events(
                     connection.close()  # what failed may have harmed the process: end it
                 elif isinstance(event, Outcome):
                     # The next run first, so that its process need not wait for the writer.
-                    yield from hand_out(waiting, connection, process, busy)
+                    following = next(waiting, None)
+                    if following is None:
+                        more = False
+                        connection.close()  # which ends the process
+                    else:
+                        yield hand_out(following, connection, process, busy)
                 yield run, event
     finally:
         for process, _ in busy.values():
@@ -79,20 +88,16 @@ def start(dataset: Dataset, device: str) -> tuple[Connection, multiprocessing.Pr
 
 
 def hand_out(
-    waiting: deque[Run],
+    run: Run,
     connection: Connection,
     process: multiprocessing.Process,
     busy: dict[Connection, tuple[multiprocessing.Process, Run]],
-) -> Iterator[tuple[Run, None]]:
-    """Send the next waiting run to a process; without one, close the connection, which ends it."""
-    if not waiting:
-        connection.close()
-        return
-    run = waiting.popleft()
+) -> tuple[Run, None]:
+    """Send a run to a process; returns the event that it has begun."""
     busy[connection] = (process, run)
     with suppress(OSError):  # it has died: reading from it will tell
         connection.send(run)
-    yield run, None
+    return run, None
 
 
 def work(connection: Connection, dataset: Dataset, device: str) -> None:
