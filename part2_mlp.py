@@ -17,7 +17,7 @@ from common import cli, comparison, convolution, factor_figures, plotting, termi
 from common.models import mlp_design
 from common.recipes import MODERN
 from common.results import Results
-from common.statistics import converged, effect, summarise
+from common.statistics import converged, summarise
 
 EXPERIMENT = Path(__file__).stem
 
@@ -56,45 +56,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     frames, failed = cli.measure(runs, results, options)
     comparison.report(frames, results, baseline.name)
-    if designs[0] is ONE_LAYER[0]:
-        print_effect_of_width(frames["runs"])
+    trained = converged(frames["runs"])
+    figures = {"accuracy": plotting.accuracy_by_design(frames["runs"], baseline.name)}
+    if not trained.empty:
+        figures["curves"] = factor_figures.training_and_test_curves(frames["epochs"])
+        if options.grid:
+            layers = trained["hidden"].str.split("-", expand=True).astype(int)
+            trained = trained.assign(first=layers[0], second=layers[1])
+            comparison.report_shares(trained, results, ["first", "second"])
+            figures["grid"] = factor_figures.heat_map(trained, "first", "second")
+        elif not options.hidden:
+            one = trained[~trained["hidden"].str.contains("-")]
+            widths = one.groupby("hidden", sort=False)["test_accuracy"]
+            comparison.report_width(one, results, dict(iter(widths)))
+            figures["width"] = accuracy_by_width(trained)
     if options.classes:
         terminal.print_classes(frames["classes"])
-    figures = {
-        "accuracy": plotting.accuracy_by_design(frames["runs"], baseline.name),
-        "curves": factor_figures.training_and_test_curves(frames["epochs"]),
-    }
-    if designs[0] is ONE_LAYER[0]:
-        figures["width"] = accuracy_by_width(frames["runs"])
     drawn = cli.save(figures, EXPERIMENT, options)
     terminal.print_closing(results, frames["runs"], drawn, failed)
     return 1 if failed else 0
 
 
-def print_effect_of_width(runs: pd.DataFrame) -> None:
-    """The range and the trend over the widths of one hidden layer."""
-    one = converged(runs)
-    one = one[~one["hidden"].str.contains("-")]
-    samples = {name: rows for name, rows in one.groupby("hidden", sort=False)["test_accuracy"]}
-    if len(samples) > 1 and min(map(len, samples.values())) > 1:
-        found = pd.DataFrame([effect(samples, ordered=True)])
-        comparison.print_effects(found.assign(factor="neurons", recipe=one["recipe"].iloc[0]))
-
-
 def accuracy_by_width(runs: pd.DataFrame) -> Figure:
     """Accuracy against the neurons of one hidden layer; two hidden layers as a line across."""
-    kept = converged(runs)
-    drawn = plotting.figure("Accuracy by width", plotting.caption(kept), height=3.4)
+    drawn = plotting.figure("Accuracy by width", plotting.caption(runs), height=3.4)
     axes = drawn.subplots()
-    one = kept[~kept["hidden"].str.contains("-")]
-    one = one.assign(width=one["hidden"].astype(int))
-    means = summarise(one, ["width"], "test_accuracy").sort_values("width")
-    half = (100 * (means["high"] - means["mean"])).fillna(0)
-    axes.plot(one["width"], 100 * one["test_accuracy"], "o", color="0.6", markersize=3.5)
+    two = runs["hidden"].str.contains("-")
+    one = runs[~two].astype({"hidden": int})
+    means = summarise(one, ["hidden"], "test_accuracy").sort_values("hidden")
+    axes.plot(one["hidden"], 100 * one["test_accuracy"], "o", color="0.6", markersize=3.5)
     look = {"fmt": "o-", "color": plotting.COLOURS[0], "capsize": 4, "markersize": 5}
     label = "one hidden layer: mean and 95 % interval"
-    axes.errorbar(means["width"], 100 * means["mean"], half, label=label, **look)
-    for name, rows in kept[kept["hidden"].str.contains("-")].groupby("design"):
+    half = plotting.half_interval(means)
+    axes.errorbar(means["hidden"], 100 * means["mean"], half, label=label, **look)
+    for name, rows in runs[two].groupby("design"):
         mean = 100 * rows["test_accuracy"].mean()
         axes.axhline(mean, color=plotting.COLOURS[1], linestyle="--", label=f"{name}: {mean:.2f} %")
     axes.set_xlabel("neurons of the hidden layer (grey dots: seeds)")

@@ -24,8 +24,9 @@ from common.inference import Effort, Network
 from common.models import Design, mlp_design
 from common.recipes import MODERN
 from common.results import Results
+from common.statistics import converged, mean_or_wilson
 from common.sweep import sweep, trained
-from common.training import Run
+from common.training import Run, place
 from common.variants import VARIANTS
 
 EXPERIMENT = Path(__file__).stem
@@ -43,20 +44,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--quick", action="store_true", help="fewer batch sizes and calls, one thread")
     add("--variants", action="store_true", help="the variants too, in batches of 1 and 1000")
-    add("--trace", action="store_true", help="write results/part2_profile_<design>.json")
+    add("--trace", action="store_true", help="write results/trace_<design>_<variant>.json")
     add("--batch-sizes", nargs="+", type=cli.number(int, 1), metavar="N", help="instead of these")
     options = cli.fill(parser.parse_args(argv))
     designs = cli.chosen(parser, options, [*MLPS, *LENETS])
+    # A rough measurement does not take the place of a thorough one.
+    experiment = EXPERIMENT + ("_quick" if options.quick else "")
     if not options.plot_only:
         how = effort(parser, options)
         networks = load_networks(designs, options)
         variants = list(VARIANTS) if options.variants else ["plain"]
         traces = options.results_dir if options.trace else None
         found = inference.measure(networks, options.load(), how, variants, options.device, traces)
-        inference.write(*found, options.device, options.results_dir, EXPERIMENT)
+        inference.write(*found, options.device, options.results_dir, experiment)
 
     tables = {
-        table: select(inference.read(options.results_dir, EXPERIMENT, table), designs, options)
+        table: select(inference.read(options.results_dir, experiment, table), designs, options)
         for table in inference.TABLES
     }
     rows = tables[""]
@@ -66,11 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_table(rows)
     print("\n" + textwrap.fill(verdict(rows), 79) + "\n")
     options.label = options.device
-    drawn = cli.save(profile_figures.draw(rows, tables["_operators"]), EXPERIMENT, options)
-    results = terminal.nearby(options.results_dir / f"{EXPERIMENT}.csv")
+    drawn = cli.save(profile_figures.draw(rows, tables["_operators"]), experiment, options)
+    results = terminal.nearby(options.results_dir / f"{experiment}.csv")
     print(f"results: {results}, beside it _layers _operators, and _<design>.txt")
     for path in drawn:
         print(f"figure:  {terminal.nearby(path)}")
+    if options.trace and not options.plot_only:
+        print(f"traces:  {terminal.nearby(options.results_dir)}/trace_<design>_<variant>.json")
     return 0
 
 
@@ -92,6 +97,9 @@ def effort(parser: cli.Parser, options: argparse.Namespace) -> Effort:
 def load_networks(designs: Sequence[Design], options: argparse.Namespace) -> list[Network]:
     """The networks of seed 0 with the weights they were trained to, trained first if missing.
 
+    Weights that went missing after their run was recorded are made again in results/weights, so
+    that another machine's last digits do not take the place of what is recorded.
+
     Raises:
         LabError: the weights are not those of the design, or do not give its recorded accuracy.
     """
@@ -101,34 +109,50 @@ def load_networks(designs: Sequence[Design], options: argparse.Namespace) -> lis
         (part2_mlp.EXPERIMENT, ("hidden",), ("variations",), MLPS),
         (part2_lenet5.EXPERIMENT, (), ("confusion",), LENETS),
     ):
-        results = Results(options.results_dir, experiment, columns, extras)
-        runs = [Run(d, MODERN, options.dataset, seed=0) for d in family if d in designs]
-        missing = [run for run in runs if not results.weights_path(run.key).exists()]
         load = convolution.with_shifted_tests(options.load) if family is MLPS else options.load
-        if missing and sweep(missing, results, load, options.jobs, fresh=True):
-            raise LabError("not all networks could be trained")
-        for run in runs:
-            model = trained(run, results)
+        results, again = (
+            Results(folder, experiment, columns, extras)
+            for folder in (options.results_dir, options.results_dir / "weights")
+        )
+        runs = [Run(d, MODERN, options.dataset, seed=0) for d in family if d in designs]
+        homes = [
+            again if run.key in results and not results.weights_path(run.key).exists() else results
+            for run in runs
+        ]
+        for home in (results, again):
+            mine = [run for run, its in zip(runs, homes, strict=True) if its is home]
+            missing = [run for run in mine if not home.weights_path(run.key).exists()]
+            if missing and sweep(missing, home, load, options.jobs, fresh=True):
+                raise LabError("not all networks could be trained")
+        for run, home in zip(runs, homes, strict=True):
+            model = trained(run, home)
             test = evaluate(model, dataset, dataset.test)
-            recorded = results.frame(cells=[run.key[:-1]]).query("seed == 0")["test_accuracy"]
-            if recorded.empty or abs(test.accuracy - recorded.iloc[0]) > 0.001:
-                path = terminal.nearby(results.weights_path(run.key))
+            recorded = home.frame(cells=[run.key[:-1]]).set_index("seed")["test_accuracy"]
+            if 0 not in recorded or abs(test.accuracy - recorded[0]) > 0.001:
+                path = terminal.nearby(home.weights_path(run.key))
                 raise LabError(f"{path} does not give the accuracy of {run}: delete it")
-            found.append(Network(run, model))
+            every = converged(results.frame(cells=[run.key[:-1]]))["test_accuracy"]
+            found.append(Network(run, model, mean_or_wilson(every, len(dataset.test.labels))))
     return found
 
 
 def select(
     rows: pd.DataFrame, designs: Sequence[Design], options: argparse.Namespace
 ) -> pd.DataFrame:
-    """The rows of the data set, designs and kind of device that are asked for."""
+    """The rows of the data set and designs that are asked for, measured on this type of device.
+
+    If there are none, as results from elsewhere are drawn, those of one other type.
+    """
     names = [design.name for design in designs]
     kept = rows[
         (rows["dataset"] == options.dataset)
         & rows["design"].isin(names)
-        & rows["device"].str.startswith(options.device)
+        & rows["device"].str.startswith(options.device.partition(":")[0])
     ]
-    order = {name: place for place, name in enumerate([*names, *VARIANTS])}
+    places = sorted(kept["device"].unique())
+    here = place(options.device.partition(":")[0])
+    kept = kept[kept["device"] == (here if here in places else next(iter(places), ""))]
+    order = {name: number for number, name in enumerate([*names, *VARIANTS])}
     return kept.sort_values(
         ["design", "variant", "images", "threads"], key=lambda cells: cells.replace(order)
     )
@@ -157,20 +181,23 @@ def verdict(rows: pd.DataFrame) -> str:
     """Which network is most accurate, fastest and smallest, and by what ratios."""
     one = rows[(rows["images"] == 1) & (rows["threads"] == 1) & (rows["variant"] == "plain")]
     one = one.set_index("design")
-    best = one["test_accuracy"].idxmax()
-    fastest, smallest = one["seconds"].idxmin(), one["parameter_bytes"].idxmin()
-    errors = 1 - one["test_accuracy"]
+    best = one["mean_accuracy"].idxmax()
     if len(one) == 1:
         return f"{best} alone was measured: there is nothing to compare it with."
-    faster = one["seconds"][best] / one["seconds"][fastest]
-    smaller = one["parameter_bytes"][best] / one["parameter_bytes"][smallest]
-    return (
-        f"Most accurate is {best} with {100 * errors[best]:.2f} % errors; fastest for one image "
-        f"{fastest}, {faster:.1f} times as fast as {best} with "
-        f"{errors[fastest] / errors[best]:.1f} times its errors; smallest {smallest}, with "
-        f"1/{smaller:.1f} of the weights of {best} and "
-        f"{errors[smallest] / errors[best]:.1f} times its errors."
-    )
+    errors = 100 * (1 - one["mean_accuracy"])
+    said = f"Most accurate is {best}, with {errors[best]:.2f} % errors"
+    equal = one.index[(one["high_accuracy"] >= one["low_accuracy"][best]) & (one.index != best)]
+    if len(equal):
+        said += f" (not told apart from it: {', '.join(equal)})"
+    for what, column in (("fastest for one image", "seconds"), ("smallest", "parameter_bytes")):
+        least = one[column].idxmin()
+        ratio = one[column][best] / one[column][least]
+        of_best = f": 1/{ratio:.1f} of the {'time' if column == 'seconds' else 'weights'} of {best}"
+        said += f"; {what} {'it too' if least == best else least + of_best}"
+        if least != best:
+            said += f", with {errors[least]:.2f} % errors"
+            said += f", {errors[least] / errors[best]:.1f} times as many" if errors[best] else ""
+    return said + "."
 
 
 if __name__ == "__main__":

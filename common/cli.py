@@ -224,6 +224,7 @@ def frames(runs: Sequence[Run], results: Results) -> dict[str, pd.DataFrame]:
     if ranks.rank() > 0:
         raise SystemExit(0)  # it has helped; rank 0 tells the rest
     chosen = {run.key[:-1] for run in runs}
+    results.drop_incomplete()
     order = {name: place for place, name in enumerate(dict.fromkeys(r.design.name for r in runs))}
     tables = {
         table: results.frame(table, chosen).sort_values(

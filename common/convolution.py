@@ -13,7 +13,7 @@ from functools import cache, partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import LabError, cli, models, plotting, terminal
+from common import cli, models, plotting, terminal
 from common.comparison import compare, test_images
 from common.data import Dataset
 from common.models import Design
@@ -44,6 +44,8 @@ def against_lenet5(made: cli.Parser, options: argparse.Namespace, results: Resul
 
     The data set that `options` load has the shifts of SHIFTS as variations.
     """
+    if options.designs:
+        made.error("--designs: --against-lenet5 compares both of its networks")
     given = cli.runs(made, options, [MLP, LENET5])
     runs = {
         suffix: [replace(run, dataset=run.dataset + suffix) for run in given]
@@ -60,20 +62,21 @@ def against_lenet5(made: cli.Parser, options: argparse.Namespace, results: Resul
         )
 
     frames = cli.frames(everything, results)
-    given = converged(frames["runs"]).groupby(["dataset", "design"]).ngroups
-    if given < len(CONDITIONS) * 2:
-        path = terminal.nearby(results.path())
-        raise LabError(f"{path} lacks networks to compare: train them, all of --designs")
     table = tabulate(frames, results, options.dataset)
     key = list(table.columns).index("n")
     merge_csv(results.path("against"), table.columns, key, table.itertuples(index=False))
     print(f"\n{results.experiment} against LeNet-5 on {options.dataset}")
     print(f"{terminal.describe(options.recipe)}\n")
     wide = side_by_side(table, options.dataset)
-    print_table(wide)
-    print("\n" + textwrap.fill(sentence(wide), 79))
-    figure = draw(wide, plotting.caption(frames["runs"]))
-    drawn = cli.save({"against-lenet5": figure}, results.experiment, options)
+    whole = wide.dropna(subset=[("mean", MLP.name), ("mean", LENET5.name)])
+    print_table(whole)
+    drawn = []
+    if len(whole) == len(CONDITIONS) + len(SHIFTS) + 2:
+        print("\n" + textwrap.fill(sentence(whole), 79))
+        figure = draw(whole, plotting.caption(converged(frames["runs"])))
+        drawn = cli.save({"against-lenet5": figure}, results.experiment, options)
+    else:
+        print("\nnot all conditions are measured of both networks: no figure, no conclusion")
     terminal.print_closing(results, frames["runs"], drawn, failed)
     return 1 if failed else 0
 
@@ -116,7 +119,9 @@ def side_by_side(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
         else:
             places = [("shift", 0), ("images", 100), ("permuted", 0)]
         rows += [{**row, "kind": kind, "amount": amount} for kind, amount in places]
-    return pd.DataFrame(rows).pivot(index=["kind", "amount"], columns="design")
+    wide = pd.DataFrame(rows).pivot(index=["kind", "amount"], columns="design")
+    both = pd.MultiIndex.from_product([["mean"], [MLP.name, LENET5.name]])
+    return wide.reindex(columns=wide.columns.union(both, sort=False))
 
 
 def print_table(wide: pd.DataFrame) -> None:
@@ -171,9 +176,10 @@ def draw(wide: pd.DataFrame, note: str) -> Figure:
         rows = wide.loc[kind]
         for place, (design, name) in enumerate(((MLP, f"MLP {MLP.name}"), (LENET5, "LeNet-5"))):
             middle = 100 * rows["mean", design.name]
+            shown = rows["n", design.name] > 2  # see plotting.half_interval
             error = [
-                100 * (rows["mean", design.name] - rows["low", design.name]).fillna(0),
-                100 * (rows["high", design.name] - rows["mean", design.name]).fillna(0),
+                (100 * (rows["mean", design.name] - rows["low", design.name])).where(shown, 0),
+                (100 * (rows["high", design.name] - rows["mean", design.name])).where(shown, 0),
             ]
             x = rows.index + 0.06 * place if kind == "permuted" else rows.index
             look = {"color": plotting.COLOURS[place], "linestyle": plotting.LINES[place]}

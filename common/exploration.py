@@ -17,7 +17,7 @@ from common.augmentation import flip_and_shift
 from common.models import Design
 from common.recipes import TUTORIAL, Recipe, kaiming
 from common.results import Results, merge_csv
-from common.statistics import Effect, converged, effect, eta_squared_two
+from common.statistics import Effect, converged, effect
 
 # Chosen on held-out training images of the baseline and of one larger network, see README.txt.
 TUNED = Recipe(
@@ -75,7 +75,7 @@ def parse(made: cli.Parser, argv: Sequence[str] | None) -> argparse.Namespace:
     """The options; `moved` says where the baseline was moved to, and is part of `label`."""
     options = cli.parse(made, argv)
     values = {column: getattr(options, column) for column in COLUMNS}
-    options.moved = [f"{c}{v}" for c, v in values.items() if v != made.get_default(c)]
+    options.moved = [f"{c}-{v}" for c, v in values.items() if v != made.get_default(c)]
     options.label = "-".join([options.label, *options.moved])
     return options
 
@@ -105,18 +105,21 @@ def explore(
     comparison.report(frames, results, baseline)
     grid = getattr(options, "grid", False)
     if grid:
-        print_shares(frames["runs"])
+        comparison.report_shares(frames["runs"], results, ["c1", "c3"])
     if options.classes:
         terminal.print_classes(frames["classes"])
 
+    kept = converged(frames["runs"])
     varied = [column for column in COLUMNS if frames["runs"][column].nunique() > 1]
-    figures = {
-        "accuracy": plotting.accuracy_by_design(frames["runs"], baseline),
-        "size": factor_figures.accuracy_by_size(frames["runs"], varied),
-        "curves": factor_figures.training_and_test_curves(frames["epochs"]),
-    }
-    if grid:
-        figures["grid"] = factor_figures.heat_map(frames["runs"], "c1", "c3")
+    figures = {"accuracy": plotting.accuracy_by_design(frames["runs"], baseline)}
+    if not kept.empty:
+        changed = options.recipe.augment is not None
+        curves = factor_figures.training_and_test_curves(frames["epochs"], changed)
+        figures["curves"] = curves
+        if kept["parameters"].nunique() > 1:
+            figures["size"] = factor_figures.accuracy_by_size(kept, varied)
+        if grid:
+            figures["grid"] = factor_figures.heat_map(kept, "c1", "c3")
     drawn = cli.save(figures, experiment, options)
     drawn += side_by_side(options)
     terminal.print_closing(results, frames["runs"], drawn, failed)
@@ -150,7 +153,8 @@ def side_by_side(options: argparse.Namespace) -> list[Path]:
     merge_csv(options.results_dir / "part1_factors.csv", table.columns, len(key), rows)
     comparison.print_effects(table)
     levels = pd.concat([runs.assign(factor=factor) for _, factor, runs in found])
-    name = "-".join(["part1_factors", *([options.label] if changed else options.moved)])
+    split = [] if options.split == "standard" else [options.split]
+    name = "-".join(["part1_factors", *([options.label] if changed else [*options.moved, *split])])
     figure = factor_figures.factors(table, levels)
     return [plotting.save(figure, options.figures_dir / f"{name}.png")]
 
@@ -178,19 +182,3 @@ def samples(runs: pd.DataFrame, factor: str) -> dict[str, pd.Series]:
     """The accuracies at each level of a factor, in the order of the levels."""
     groups = runs.groupby(FACTORS[factor].column, sort=False)["test_accuracy"]
     return {str(level): values for level, values in groups}
-
-
-def print_shares(runs: pd.DataFrame) -> None:
-    """What of the variance in a C1 x C3 grid is due to either, to both together, to seeds.
-
-    Over the seeds that all cells have; nothing with fewer than two.
-    """
-    wide = converged(runs).pivot(index=["c1", "c3"], columns="seed", values="test_accuracy")
-    wide = wide.dropna(axis="columns")
-    c1, c3 = (wide.index.unique(level) for level in (0, 1))
-    if len(wide) < len(c1) * len(c3) or wide.shape[1] < 2:
-        return
-    shares = eta_squared_two(wide.to_numpy().reshape(len(c1), len(c3), -1))
-    words = {"rows": "C1", "columns": "C3", "interaction": "both together", "seeds": "seeds"}
-    said = ", ".join(f"{words[name]} {100 * share:.0f} %" for name, share in shares.items())
-    print(f"\nvariance in the grid: {said}")

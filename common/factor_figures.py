@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from common import plotting
-from common.statistics import converged, summarise
+from common.statistics import summarise
 
 SIZES = {"parameters": "parameters", "macs": "multiply-accumulates"}
 
@@ -19,17 +19,15 @@ def accuracy_by_size(runs: pd.DataFrame, varied: Sequence[str]) -> Figure:
 
     Where two columns are `varied`, every level of the first is a line through levels of the second.
     """
-    kept = converged(runs)
-    kept = runs if kept.empty else kept
-    drawn = plotting.figure("Is it the design, or its size?", plotting.caption(kept), height=3.4)
+    drawn = plotting.figure("Is it the design, or its size?", plotting.caption(runs), height=3.4)
     for axes, size in zip(drawn.subplots(1, 2, sharey=True), SIZES, strict=True):
         if len(varied) == 2:
             first, second = varied
-            for place, (level, rows) in enumerate(kept.groupby(first)):
+            for place, (level, rows) in enumerate(runs.groupby(first)):
                 levels = ", ".join(map(str, sorted(rows[second].unique())))
                 means_by_size(axes, rows, size, f"{first} {level}, {second} {levels}", place)
         else:
-            for row in means_by_size(axes, kept, size, label=None, place=0, line="").itertuples():
+            for row in means_by_size(axes, runs, size, label=None, place=0, line="").itertuples():
                 place = (getattr(row, size), 100 * row.mean)
                 axes.annotate(row.design, place, (4, 3), textcoords="offset points", fontsize=7)
         axes.set_xlabel(f"{SIZES[size]} of an image" if size == "macs" else SIZES[size])
@@ -44,8 +42,7 @@ def means_by_size(
 ) -> pd.DataFrame:
     """Mean accuracy and interval of every design by its size, in the `place`-th look."""
     means = summarise(runs, ["design", size], "test_accuracy").sort_values(size)
-    # Of two seeds the interval is 9 times as wide as they are apart, and would hide all else.
-    half = (100 * (means["high"] - means["mean"])).where(means["n"] > 2, 0)
+    half = plotting.half_interval(means)
     look = {"color": plotting.COLOURS[place], "marker": "osD^v"[place], "linestyle": line}
     axes.errorbar(means[size], 100 * means["mean"], half, label=label, ms=4, capsize=3, **look)
     axes.xaxis.set_major_formatter(FuncFormatter(in_thousands))
@@ -54,20 +51,30 @@ def means_by_size(
     return means
 
 
+LEVELS = {
+    "c1": "feature maps of C1",
+    "c3": "feature maps of C3",
+    "first": "neurons of the first hidden layer",
+    "second": "neurons of the second hidden layer",
+}
+
+
 def in_thousands(value: float, _: int) -> str:
     """A count on an axis: `62 k`, `1.6 M`."""
     return f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
 
 
-def training_and_test_curves(epochs: pd.DataFrame) -> Figure:
+def training_and_test_curves(epochs: pd.DataFrame, augmented: bool = False) -> Figure:
     """Loss by epoch in training and on the test set, a panel a design: means, and every seed.
 
-    Both high: under-trained. Training low and test rising: overfitted.
+    Both high: under-trained. Training low and test rising: overfitted. The loss in training is of
+    the images as they were trained with, which are harder where they are `augmented`.
     """
     designs = list(epochs["design"].unique())
     columns = min(4, len(designs))
     lines = -(-len(designs) // columns)
-    title = "Loss in training (dashed) and on the test set"
+    varied = ", of varied images" if augmented else ""
+    title = f"Loss in training (dashed{varied}) and on the test set"
     drawn = plotting.figure(title, plotting.caption(epochs), height=2.1 * lines + 0.8)
     panels = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for design, axes in zip(designs, panels.flat, strict=False):
@@ -93,13 +100,11 @@ def training_and_test_curves(epochs: pd.DataFrame) -> Figure:
 
 def heat_map(runs: pd.DataFrame, rows: str, columns: str) -> Figure:
     """Mean accuracy for each pair of levels of two factors."""
-    kept = converged(runs)
-    kept = runs if kept.empty else kept
     title = "Accuracy on the test set (%), mean and standard deviation"
-    drawn = plotting.figure(title, plotting.caption(kept), height=4.2)
+    drawn = plotting.figure(title, plotting.caption(runs), height=4.2)
     axes = drawn.subplots()
-    grid = kept.pivot_table(index=rows, columns=columns, values="test_accuracy", aggfunc="mean")
-    spread = kept.pivot_table(index=rows, columns=columns, values="test_accuracy", aggfunc="std")
+    grid = runs.pivot_table(index=rows, columns=columns, values="test_accuracy", aggfunc="mean")
+    spread = runs.pivot_table(index=rows, columns=columns, values="test_accuracy", aggfunc="std")
     spread = spread.reindex(index=grid.index, columns=grid.columns)
     image = axes.imshow(100 * grid, cmap="viridis", aspect="auto")
     middle = 100 * np.nanmean(grid.to_numpy())
@@ -110,8 +115,8 @@ def heat_map(runs: pd.DataFrame, rows: str, columns: str) -> Figure:
             axes.text(j, i, text, ha="center", va="center", fontsize=9, color=shade)
     axes.set_xticks(range(len(grid.columns)), grid.columns)
     axes.set_yticks(range(len(grid.index)), grid.index)
-    axes.set_xlabel(f"{columns.upper()} feature maps")
-    axes.set_ylabel(f"{rows.upper()} feature maps")
+    axes.set_xlabel(LEVELS[columns])
+    axes.set_ylabel(LEVELS[rows])
     drawn.colorbar(image, label="test accuracy (%)")
     return drawn
 
@@ -134,7 +139,7 @@ def factors(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
     drawn = plotting.figure(
         "Which factor matters most? From the worst level's mean to the best's, and by size",
         f"{effects['dataset'].iloc[0]}; n = {counts} seeds; 95 % intervals, of ranges by Tukey or "
-        "Games-Howell",
+        "Games-Howell; in brackets: eta squared by chance",
         height=2.7 * len(recipes) + 0.6,
     )
     panels = drawn.subplots(len(recipes), 3, squeeze=False)
@@ -145,7 +150,8 @@ def factors(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
         runs = levels[levels["recipe"] == recipe]
         for axes, size in zip(sizes, SIZES, strict=True):
             for place, (factor, rows) in enumerate(runs.groupby("factor", sort=False)):
-                means_by_size(axes, rows, size, factor, place)
+                ordered = effects.loc[effects["factor"] == factor, "slope"].notna().all()
+                means_by_size(axes, rows, size, factor, place, "-" if ordered else "")
             axes.set_xlabel(SIZES[size])
             axes.set_ylabel("test accuracy (%)")
         sizes[0].legend(fontsize=7)
@@ -159,7 +165,7 @@ def draw_ranges(axes: Axes, effects: pd.DataFrame) -> None:
     axes.bar(places, span, color=plotting.COLOURS[5], edgecolor="black", width=0.6)
     axes.errorbar(places, span, error, fmt="none", color="black", capsize=4)
     for place, row in zip(places, effects.itertuples(), strict=True):
-        text = f"{row.worst}\nto {row.best}\n$\\eta^2$ {row.eta_squared:.2f}"
+        text = f"{row.worst}\nto {row.best}\n$\\eta^2$ {row.eta_squared:.2f}\n({row.by_chance:.2f})"
         look = {"ha": "center", "fontsize": 6.5, "textcoords": "offset points"}
         axes.annotate(text, (place, 100 * row.high), (0, 2), **look)
     axes.set_xticks(places, effects["factor"].str.replace(" ", "\n"), fontsize=7.5)

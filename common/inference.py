@@ -16,25 +16,29 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from common import profiling
+from common import LabError, profiling
 from common.data import Dataset
 from common.evaluation import Evaluation, evaluate
 from common.files import replacing
 from common.models import Layer, layer_table, size
 from common.profiling import FLOAT, Latency, Peaks, Profile
 from common.results import TRAINING_KEY, merge_csv, read_csv
+from common.statistics import Mean
 from common.training import Run, place
 from common.variants import VARIANTS, UnavailableError
 
 ROUNDS = 3
 NOISY = 0.1  # a spread over the rounds, relative to their median, that is told
+OVERHEAD = 0.2  # a call that reaches less of what the machine can do is bound by neither
 VARIED_IMAGES = (1, 1000)  # the calls that variants are measured in
 
 KEY = ("dataset", "design", "hidden", *TRAINING_KEY)
-SETTING = ("images", "threads", "device", "variant")
+SETTING = ("device", "variant", "images", "threads")
 MEASURED = (
-    *("seconds", "p90_seconds", "p99_seconds", "images_per_second", "spread", "noisy"),
-    *("test_accuracy", "test_loss", "parameters", "macs", "flops"),
+    *("seconds", "p90_seconds", "p99_seconds", "least_seconds", "most_seconds"),
+    *("images_per_second", "spread", "noisy"),
+    *("test_accuracy", "test_loss", "n", "mean_accuracy", "low_accuracy", "high_accuracy"),
+    *("parameters", "macs", "flops"),
     *("parameter_bytes", "input_bytes", "activation_bytes", "resident_bytes", "traffic_bytes"),
     *("intensity", "flops_per_second", "peak_flops", "peak_bandwidth", "bound", "share_of_bound"),
     "torch",
@@ -58,10 +62,11 @@ class Effort(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A trained network on the CPU, and the run that trained it."""
+    """A trained network on the CPU, the run that trained it, and the accuracy of all its seeds."""
 
     run: Run
     model: nn.Module
+    accuracy: Mean
 
 
 class Measured(NamedTuple):
@@ -100,7 +105,9 @@ def measure(
         for variant in variants:
             try:
                 found.append(prepare(network, variant, dataset, effort, device, traces))
-            except UnavailableError as error:
+            except (UnavailableError, LabError) as error:
+                if variant == "plain":
+                    raise
                 tqdm.write(f"no {variant} {network.run.design.name}: {error}")
     peaks = {threads: [] for threads in effort.threads}
     x = dataset.normalised(dataset.test.images[: max(effort.images)])
@@ -128,7 +135,7 @@ def prepare(
     """A variant of a network with all that is measured of it but its time."""
     design, images = network.run.design, images_of(variant, effort)
     profiled = sorted({min(images), max(n for n in images if n <= max(VARIED_IMAGES))})
-    trace = traces and traces / f"part2_profile_{design.name}_{variant}.json"
+    trace = traces and traces / f"trace_{design.name}_{variant}.json"
     profile = profiling.in_fresh_process(
         profiling.measure, network.model, design.image, variant, images, profiled, device, trace
     )
@@ -163,10 +170,10 @@ def write(
         key = key_of(one.network.run)
         for (images, threads), rounds in one.seconds.items():
             row = row_of(one, images, rounds, peaks[threads])
-            rows[""].append((*key, images, threads, place(device), one.variant, *row))
+            rows[""].append((*key, place(device), one.variant, images, threads, *row))
         layers = {layer.layer: layer for layer in layer_table(one.network.run.design)}
         for images, calls in one.profile.calls.items():
-            setting = (*key, images, 1, place(device), one.variant)
+            setting = (*key, place(device), one.variant, images, 1)
             whole = sum(seconds for _, seconds in calls.layers)
             rows["_layers"] += [
                 (*setting, name, seconds, seconds / whole, *counts(layers.get(name)))
@@ -186,9 +193,11 @@ def write(
         with replacing(folder / f"{experiment}_{name}.txt") as beside:
             beside.write_text("\n\n".join(tables), encoding="utf-8")
     for table, columns in TABLES.items():
-        key = len(KEY) + len(SETTING)
+        # All rows of a network on a device go together: those of two sessions are not compared.
+        whole = len(KEY) + 1
         path = folder / f"{experiment}{table}.csv"
-        merge_csv(path, (*KEY, *columns), key, rows[table], key + ROW_NAMES[table])
+        unique = len(KEY) + len(SETTING) + ROW_NAMES[table]
+        merge_csv(path, (*KEY, *columns), whole, rows[table], unique)
 
 
 def key_of(run: Run) -> tuple:
@@ -204,22 +213,29 @@ def counts(layer: Layer | None) -> tuple[int, int]:
 
 
 def row_of(one: Measured, images: int, rounds: list[Latency], peak: Peaks) -> tuple:
-    """The cells of MEASURED."""
+    """The cells of MEASURED.
+
+    `share_of_bound` is that of the lower of the two roofs, of arithmetic and of memory. As the
+    latter is that of memory outside the caches, a network that fits into them may pass 1.
+    """
     seconds, p90, p99 = np.median(rounds, axis=0).tolist()
     every = [latency.p50 for latency in rounds]
     spread = (max(every) - min(every)) / seconds
-    design = one.network.run.design
+    design, accuracy = one.network.run.design, one.network.accuracy
     parameters, macs = size(design)
     flops, traffic = 2 * macs * images, profiling.traffic(design, images)
     attainable = min(peak.flops, flops / traffic * peak.bandwidth)
+    share = flops / seconds / attainable
+    bound = "arithmetic" if attainable == peak.flops else "memory"
     return (
-        *(seconds, p90, p99, images / seconds, spread, "yes" if spread > NOISY else "no"),
-        *(one.test.accuracy, one.test.loss, parameters, macs, flops),
+        *(seconds, p90, p99, min(every), max(every)),
+        *(images / seconds, spread, "yes" if spread > NOISY else "no"),
+        *(one.test.accuracy, one.test.loss, accuracy.n, accuracy.mean, accuracy.low, accuracy.high),
+        *(parameters, macs, flops),
         *(FLOAT * parameters, FLOAT * images * math.prod(design.image)),
         *(one.profile.activations[images], one.profile.resident.get(images, np.nan), traffic),
         *(flops / traffic, flops / seconds, peak.flops, peak.bandwidth),
-        "arithmetic" if attainable == peak.flops else "memory",
-        flops / seconds / attainable,
+        *("overhead" if share < OVERHEAD else bound, share),
         torch.__version__,
     )
 

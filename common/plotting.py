@@ -25,7 +25,7 @@ WIDTH = 7.2  # inches: a figure at the width of a page keeps its letters legible
 def caption(frame: pd.DataFrame) -> str:
     """Data set, recipe with its numbers, and n, from the rows that a figure shows."""
     row = frame.iloc[0]
-    counts = frame.groupby("design")["seed"].nunique()
+    counts = frame.groupby(["dataset", "design"])["seed"].nunique()
     n = str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
     return (
         f"{row['dataset']}, {row['recipe']}: {row['epochs']} epochs, batch {row['batch_size']}, "
@@ -111,7 +111,8 @@ def loss_curve(loss: pd.DataFrame) -> Figure:
 def accuracy_by_design(runs: pd.DataFrame, baseline: str | None = None) -> Figure:
     """Accuracy of every design: seeds as dots, mean and 95 % interval; a line at the baseline."""
     kept = converged(runs)
-    drawn = figure("Accuracy on the test set by design", caption(runs), height=3.2)
+    note = caption(runs if kept.empty else kept)
+    drawn = figure("Accuracy on the test set by design", note, height=3.2)
     axes = drawn.subplots()
     names = list(runs["design"].unique())
     dots_and_intervals(axes, kept, "design", "test_accuracy", names)
@@ -153,14 +154,21 @@ def dots_and_intervals(
     for place, name in enumerate(names):
         values = 100 * frame.loc[frame[by] == name, column]
         axes.plot([place - 0.12] * len(values), values, "o", color="0.55", markersize=3.5)
-    # Of two seeds the interval is 9 times as wide as they are apart, and would hide all else.
-    half = (100 * (means["high"] - means["mean"])).where(means["n"] > 2, 0)
+    half = half_interval(means)
     place = np.arange(len(means)) + 0.08
     look = {"fmt": "_", "color": COLOURS[0], "capsize": 4, "ms": 12}
     axes.errorbar(place, 100 * means["mean"], half, **look)
     crowded = sum(map(len, names)) > 60
     axes.set_xticks(range(len(names)), names, rotation=45 if crowded else 0)
     axes.grid(axis="y", alpha=0.3)
+
+
+def half_interval(means: pd.DataFrame) -> pd.Series:
+    """Half the 95 % interval, in points, of rows of `summarise`.
+
+    Of two seeds it is 9 times as wide as they are apart, and would hide all else: 0 then.
+    """
+    return (100 * (means["high"] - means["mean"])).where(means["n"] > 2, 0)
 
 
 def confusion_matrices(confusion: pd.DataFrame) -> Figure:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from common import plotting
 
 MARKERS = "osD^vPX"
+HATCHES = ("", "//", "..", "xx", "\\", "++", "oo")
 OPERATORS = 6  # named in the figure; the others are one
 BATCH = 1000  # images of the calls whose memory and operators are drawn
 
@@ -38,7 +39,7 @@ def draw(rows: pd.DataFrame, operators: pd.DataFrame) -> dict[str, Figure]:
 def note(rows: pd.DataFrame, more: str) -> str:
     """What stands below a figure: data, device, and `more`."""
     row = rows.iloc[0]
-    return f"{row['dataset']}, weights of recipe {row['recipe']}, seed 0; {row['device']}; {more}"
+    return f"{row['dataset']}, {row['recipe']}, weights of seed 0; {row['device']}; {more}"
 
 
 def plural(count: int, name: str) -> str:
@@ -63,10 +64,13 @@ def accuracy_and_cost(rows: pd.DataFrame) -> Figure:
         "latency of one image (µs)": 1e6 * one["seconds"],
         "weights, input, activations of one image (kB)": memory,
     }
-    text = note(rows, "one thread; dashed: the Pareto front")
+    text = note(rows, "one thread; dashed: the Pareto front; error: mean and interval over seeds")
     drawn = plotting.figure("What accuracy costs at inference", text, height=3.4)
-    error = 100 * (1 - one["test_accuracy"])
+    error = 100 * (1 - one["mean_accuracy"])
+    half = [100 * (one["high_accuracy"] - one["mean_accuracy"])]
+    half += [100 * (one["mean_accuracy"] - one["low_accuracy"])]
     for axes, (label, cost) in zip(drawn.subplots(1, 2, sharey=True), costs.items(), strict=True):
+        axes.errorbar(cost, error, half, fmt="none", color="0.6", capsize=3, zorder=0)
         for (name, look), x, y in zip(looks(one), cost, error, strict=True):
             axes.plot(x, y, linestyle="", **look)
             axes.annotate(name, (x, y), (5, 4), textcoords="offset points", fontsize=7)
@@ -100,8 +104,9 @@ def latency_by_images(rows: pd.DataFrame) -> Figure:
         chosen = rows[rows["threads"] == count]
         for name, look in looks(chosen):
             one = chosen[chosen["design"] == name]
-            half = 500 * one["seconds"] * one["spread"]
-            axes.errorbar(one["images"], 1e3 * one["seconds"], half, ms=4, capsize=2, **look)
+            ends = [one["seconds"] - one["least_seconds"], one["most_seconds"] - one["seconds"]]
+            bars = [1e3 * end for end in ends]
+            axes.errorbar(one["images"], 1e3 * one["seconds"], bars, ms=4, capsize=2, **look)
         # Where throughput is saturated, twice the images take twice the time.
         most = chosen[chosen["images"] == chosen["images"].max()]
         ends = np.array([most["images"].max() / 1000, most["images"].max()])
@@ -143,9 +148,8 @@ def largest(rows: pd.DataFrame) -> int:
 def stack(axes: Axes, names: Sequence[str], parts: dict[str, pd.Series]) -> None:
     """Bars of parts on one another, told apart by colour and hatching."""
     bottom = np.zeros(len(names))
-    hatches = ("", "//", "..", "xx", "\\\\", "++", "oo")
     for i, (name, values) in enumerate(parts.items()):
-        look = {"color": plotting.COLOURS[i % 7], "hatch": hatches[i % 7], "edgecolor": "white"}
+        look = {"color": plotting.COLOURS[i % 7], "hatch": HATCHES[i % 7], "edgecolor": "white"}
         axes.bar(range(len(names)), values, bottom=bottom, label=name, **look)
         bottom += values.to_numpy()
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
@@ -177,10 +181,10 @@ def roofline(rows: pd.DataFrame) -> Figure:
 
     Williams, Waterman, Patterson, Roofline: an insightful visual performance model, 2009.
     """
-    text = note(rows, "one thread; a line from 1 image a call (small) to many; peaks measured")
+    text = note(rows, "one thread; from 1 image a call (small) to many; roofs measured")
     drawn = plotting.figure("What binds a network: arithmetic, memory, or overhead", text, 3.8)
     axes = drawn.subplots()
-    peak, bandwidth = rows["peak_flops"].iloc[0], rows["peak_bandwidth"].iloc[0]
+    peak, bandwidth = rows["peak_flops"].median(), rows["peak_bandwidth"].median()
     x = np.geomspace(
         rows["intensity"].min() / 3, 3 * max(rows["intensity"].max(), peak / bandwidth)
     )

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
+from timeit import default_timer
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import psutil
 import torch
-from torch import Tensor, multiprocessing, nn
+from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile, record_function
@@ -29,7 +30,7 @@ from common import LabError
 from common.models import Design, layer_table
 from common.training import synchronize
 from common.variants import VARIANTS, UnavailableError
-from common.workers import ending
+from common.workers import ending, spawn
 
 if sys.platform != "win32":
     import resource
@@ -80,7 +81,7 @@ class Profile(NamedTuple):
     calls: where the time goes.
     """
 
-    activations: dict[int, int]
+    activations: dict[int, float]
     resident: dict[int, int]
     calls: dict[int, Calls]
 
@@ -103,16 +104,19 @@ def seconds_of_a_call(model: nn.Module, x: Tensor, threads: int, at_least: float
 def timer_of(model: nn.Module, x: Tensor, threads: int) -> "Timer":
     """A timer of a call; on an accelerator it waits until the work is done."""
     names = {"model": model, "x": x, "inference_mode": torch.inference_mode}
-    return timer("with inference_mode(): model(x)", names, threads)
+    return timer("with inference_mode(): model(x)", names, threads, x.device.type)
 
 
-def timer(statement: str, names: dict[str, object], threads: int) -> "Timer":
+def timer(statement: str, names: dict[str, object], threads: int, device: str) -> "Timer":
     """PyTorch's timer of a statement."""
     # Imported here: it looks for compilers, and would warn in every worker that there is no CUDA.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     from torch.utils.benchmark import Timer
+    from torch.utils.benchmark import timer as waiting_clock
 
-    return Timer(statement, globals=names, num_threads=threads)
+    # On a CPU there is no accelerator to wait for, even if the machine has one.
+    clock = default_timer if device == "cpu" else waiting_clock
+    return Timer(statement, timer=clock, globals=names, num_threads=threads)
 
 
 def peaks(device: str, threads: int) -> Peaks:
@@ -121,7 +125,7 @@ def peaks(device: str, threads: int) -> Peaks:
     names = {"a": a, "source": source, "target": torch.empty_like(source)}
 
     def seconds(statement: str) -> float:
-        return timer(statement, names, threads).blocked_autorange(min_run_time=0.5).median
+        return timer(statement, names, threads, device).blocked_autorange(min_run_time=0.5).median
 
     return Peaks(
         flops=2 * MATRIX**3 / seconds("a @ a"),
@@ -197,31 +201,39 @@ def profile_calls(model: nn.Module, x: Tensor, trace: Path | None) -> Calls:
             for name, layer in layers:
                 with record_function(LAYER + name.split("_")[0]):
                     values = layer(values)
-            synchronize(x.device)
+                    synchronize(x.device)
     if trace is not None:
         seen.export_chrome_trace(str(trace))
     averages = seen.key_averages()
-    # A layer's record on a CPU may be seen again as a range on an accelerator: the former counts.
-    marked = [event for event in averages if event.key.startswith(LAYER)]
-    operators = sorted(
-        (event for event in averages if not event.key.startswith(LAYER)),
-        key=self_time,
-        reverse=True,
-    )
+    # Off the CPU, kernels are events of their own: theirs is the time of the operators.
+    where = DeviceType.CUDA if x.is_cuda else DeviceType.CPU
+    operators = [
+        event
+        for event in averages
+        if event.device_type == where and not event.key.startswith(LAYER)
+    ]
     return Calls(
-        [(event.key, self_time(event) / PROFILED, event.count // PROFILED) for event in operators],
+        [
+            (event.key, self_time(event) / PROFILED, event.count // PROFILED)
+            for event in sorted(operators, key=self_time, reverse=True)
+        ],
         [
             (event.key.removeprefix(LAYER), event.cpu_time_total / 1e6 / PROFILED)
-            for event in marked
-            if event.device_type == DeviceType.CPU
+            for event in averages
+            if event.device_type == DeviceType.CPU and event.key.startswith(LAYER)
         ],
-        averages.table(sort_by="self_cpu_time_total", row_limit=TOP, max_name_column_width=30),
+        averages.table(
+            sort_by="self_device_time_total" if x.is_cuda else "self_cpu_time_total",
+            row_limit=TOP,
+            max_name_column_width=30,
+        ),
     )
 
 
 def self_time(event: FunctionEventAvg) -> float:
-    """Seconds of an operator itself, on the CPU and on an accelerator."""
-    return (event.self_cpu_time_total + event.self_device_time_total) / 1e6
+    """Seconds of an operator, or of a kernel, itself."""
+    on_cpu = event.device_type == DeviceType.CPU
+    return (event.self_cpu_time_total if on_cpu else event.self_device_time_total) / 1e6
 
 
 def call(model: nn.Module, x: Tensor) -> Tensor:
@@ -230,10 +242,11 @@ def call(model: nn.Module, x: Tensor) -> Tensor:
         return model(x)
 
 
-def peak_of_allocations(model: nn.Module, x: Tensor) -> int:
+def peak_of_allocations(model: nn.Module, x: Tensor) -> float:
     """The most bytes that were alive at once of what a call allocates, results included.
 
-    Cumulated from the profiler's events of the allocator; a sum by operator is no peak.
+    Cumulated from the profiler's events of the allocator; a sum by operator is no peak. On CUDA
+    the allocator's own peak; nan on other accelerators, which have none.
     """
     call(model, x)  # what libraries allocate once is none of the network's
     if x.is_cuda:
@@ -241,6 +254,8 @@ def peak_of_allocations(model: nn.Module, x: Tensor) -> int:
         before = torch.cuda.memory_allocated()
         call(model, x)
         return torch.cuda.max_memory_allocated() - before
+    if x.device.type != "cpu":
+        return math.nan
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         result = call(model, x)
     with tempfile.TemporaryDirectory() as folder:
@@ -276,12 +291,8 @@ def in_fresh_process(function: Callable[..., object], *arguments: object) -> obj
         UnavailableError: as raised there.
         LabError: the process ended without an answer, or with another error.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=answer, args=(theirs, function, arguments), daemon=True)
     with environment(KINETO_LOG_LEVEL="99", TORCH_CPP_LOG_LEVEL="ERROR"):
-        process.start()
-    theirs.close()
+        ours, process = spawn(answer, function, arguments)
     try:
         found = ours.recv()
     except EOFError as error:

@@ -42,12 +42,12 @@ LAYER_COLUMNS = ("layer", "kind", "output", "parameters", "macs")
 TEXT = {
     *("dataset", "design", "activation", "hidden", "recipe", "class", "predicted", "variation"),
     *("device", "torch", "layer", "kind", "output", "operator", "variant", "noisy", "bound"),
-    *("method", "factor", "best", "worst"),
+    *("method", "factor", "best", "worst", "baseline"),
 }
 INTEGERS = {
     *("c1", "c3", "layers", "epochs", "batch_size", "seed", "parameters", "macs", "threads"),
-    *("epoch", "correct", "total", "count", "step", "n", "levels", "images"),
-    *("flops", "parameter_bytes", "input_bytes", "activation_bytes", "traffic_bytes", "calls"),
+    *("epoch", "correct", "total", "count", "step", "n", "levels", "images", "comparisons"),
+    *("flops", "parameter_bytes", "input_bytes", "traffic_bytes", "calls"),
 }
 
 
@@ -98,6 +98,12 @@ class Results:
             table: {key: cells for key, cells in rows[table].items() if key in rows["runs"]}
             for table in self.tables
         }
+
+    def drop_incomplete(self) -> None:
+        """Forget runs that lack rows in some table: they are to be trained again."""
+        for rows in self._rows.values():
+            for key in [key for key in rows if key not in self]:
+                del rows[key]
 
     def __contains__(self, key: Key) -> bool:
         return all(key in rows for rows in self._rows.values())

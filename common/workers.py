@@ -7,7 +7,7 @@ data set is handed over in shared memory: it is held once, not once a worker.
 import os
 import pickle
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
@@ -39,7 +39,7 @@ def events(
             while more and len(busy) < jobs:
                 run = next(waiting, None)
                 if more := run is not None:
-                    connection, process = start(dataset, device)
+                    connection, process = spawn(work, dataset, device)
                     yield hand_out(run, connection, process, busy)
             for connection in wait(list(busy)):
                 process, run = busy[connection]
@@ -70,12 +70,14 @@ def events(
             process.join()
 
 
-def start(dataset: Dataset, device: str) -> tuple[Connection, multiprocessing.Process]:
-    """A new worker process, and the connection to it."""
+def spawn(
+    target: Callable[..., None], *arguments: object
+) -> tuple[Connection, multiprocessing.Process]:
+    """A new process of `target(connection, *arguments)`, and the connection to it."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs, dataset, device), daemon=True)
-    # Ctrl-C in a terminal reaches workers too. It is for us, who end them: they inherit that it
+    process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
+    # Ctrl-C in a terminal reaches children too. It is for us, who end them: they inherit that it
     # is blocked, or one that is still importing would print a traceback. Ours waits meanwhile.
     mask = getattr(signal, "pthread_sigmask", lambda *_: None)  # Windows has none
     mask(getattr(signal, "SIG_BLOCK", 0), {signal.SIGINT})

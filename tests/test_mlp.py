@@ -1,5 +1,6 @@
 """The MLPs of Part 2, and LeNet-5 beside one of its size."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -41,7 +42,7 @@ def test_the_two_that_are_compared_are_of_one_size() -> None:
         (["--hidden", "300", "many"], "invalid whole number value: 'many'"),
         (["--hidden"], "expected at least one argument"),
         (["--hidden", "30", "--grid"], "not allowed with"),
-        (["--against-lenet5", "--designs", "300"], "no 300; there are 77, lenet5"),
+        (["--against-lenet5", "--designs", "300"], "compares both of its networks"),
         (["--seeds", "0"], "0 is not at least 1"),
         (["--recipe", "tutorial"], "choose from"),
     ],
@@ -74,12 +75,21 @@ def test_mlps_from_the_command_line(script: Script, tmp_path: Path) -> None:
     assert "to train" not in again.stdout  # shifts included, nothing is missing
 
 
-def add(results: Results, dataset: str, design: str, accuracies: list[float]) -> None:
-    """Runs of a design with given accuracies, those on shifted images each a tenth of it less."""
+def add(
+    results: Results,
+    dataset: str,
+    design: str,
+    accuracies: list[float],
+    lost: Sequence[int] = (),
+) -> None:
+    """Runs of a design with given accuracies, those on shifted images each a tenth less.
+
+    Seeds that are `lost` have diverged.
+    """
     for seed, accuracy in enumerate(accuracies):
-        hidden = "77" if design == "77" else "120-84"
+        hidden = "120-84" if design == "lenet5" else design
         key = (dataset, design, hidden, "modern", 20, 64, 0.05, 0.9, seed)
-        measured = (0.1, 0.99, 0.1, accuracy)
+        measured = (float("nan") if seed in lost else 0.1, 0.99, 0.1, accuracy)
         shifts = [(f"shift-{i}", 0.2, accuracy - i / 10) for i in convolution.SHIFTS]
         results.add(
             key,
@@ -96,8 +106,41 @@ def test_a_comparison_needs_both_networks(tmp_path: Path, capsys: pytest.Capture
     results = Results(tmp_path, "part2_mlp", ["hidden"], ["variations"])
     add(results, "mnist", "77", [0.97])
     folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
-    assert part2_mlp.main(["--against-lenet5", "--plot-only", *folders]) == 1
-    assert "lacks networks to compare" in capsys.readouterr().err
+    assert part2_mlp.main(["--against-lenet5", "--plot-only", *folders]) == 0
+    assert "not all conditions are measured" in capsys.readouterr().out
+    assert not (tmp_path / "figures").exists()
+
+
+@pytest.mark.parametrize("lost", [[0], [0, 1, 2]])
+def test_diverged_mlps_are_named_and_left_out(
+    lost: list[int], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    results = Results(tmp_path, "part2_mlp", ["hidden"], ["variations"])
+    add(results, "mnist", "30", [0.97, 0.96, 0.98], lost)
+    folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
+    assert part2_mlp.main(["--designs", "30", "--plot-only", *folders]) == 0
+    said = capsys.readouterr().out
+    for seed in range(3):
+        assert (f"diverged (its loss became infinite): 30 seed {seed}" in said) == (seed in lost)
+    summary = said.split("train s\n")[1].splitlines()[0].split()
+    assert summary[:2] == ["30", str(3 - len(lost))]
+    drawn = {path.name.split("_")[2] for path in (tmp_path / "figures").iterdir()}
+    assert drawn == ({"accuracy"} if len(lost) == 3 else {"accuracy", "curves", "width"})
+
+
+def test_a_grid_has_shares_and_a_heat_map(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    results = Results(tmp_path, "part2_mlp", ["hidden"], ["variations"])
+    for first in (100, 200, 300):
+        for second in (100, 200, 300):
+            middle = 0.9 + first / 1e4 + second / 1e5
+            add(results, "mnist", f"{first}-{second}", [middle - 0.001, middle, middle + 0.001])
+    folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
+    assert part2_mlp.main(["--grid", "--plot-only", *folders]) == 0
+    (shares,) = pd.read_csv(tmp_path / "part2_mlp_grid.csv").to_dict("records")
+    assert shares["first"] == pytest.approx(100 * shares["second"])
+    assert shares["interaction"] == pytest.approx(0, abs=1e-6)
+    assert "shares of the variance in the grid: first 98 %" in capsys.readouterr().out
+    assert (tmp_path / "figures" / "part2_mlp_grid_modern-grid.png").exists()
 
 
 def test_what_convolution_buys_is_computed_from_the_runs(

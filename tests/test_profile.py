@@ -144,7 +144,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_profile_from_training_to_figures(measured: Path) -> None:
-    rows = pd.read_csv(measured / "part2_profile.csv", dtype={"design": str})
+    rows = pd.read_csv(measured / "part2_profile_quick.csv", dtype={"design": str})
     assert set(zip(rows["design"], rows["images"], strict=True)) == {
         ("30", 1),
         ("30", 16),
@@ -163,17 +163,17 @@ def test_a_profile_from_training_to_figures(measured: Path) -> None:
     trained = pd.read_csv(measured / "part2_mlp.csv", dtype={"design": str})
     accuracy = trained.set_index("design")["test_accuracy"]
     assert (rows["test_accuracy"] == rows["design"].map(accuracy)).all()
-    layers = pd.read_csv(measured / "part2_profile_layers.csv", dtype={"design": str})
+    layers = pd.read_csv(measured / "part2_profile_quick_layers.csv", dtype={"design": str})
     assert layers.groupby(["design", "images"])["share"].sum().to_numpy() == pytest.approx(1)
-    assert "aten::addmm" in (measured / "part2_profile_30.txt").read_text()
-    names = {path.name.split("_")[2] for path in (measured / "figures").iterdir()}
+    assert "aten::addmm" in (measured / "part2_profile_quick_30.txt").read_text()
+    names = {path.name.split("_")[3] for path in (measured / "figures").iterdir()}
     assert names == {"pareto", "latency", "memory", "roofline", "operators"}
 
 
 def test_figures_of_the_profile_come_from_the_csv_alone(
     measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    argv = ["--synthetic", "--plot-only", "--results-dir", str(measured)]
+    argv = ["--synthetic", "--quick", "--plot-only", "--results-dir", str(measured)]
     assert part2_profile.main([*argv, "--figures-dir", str(tmp_path)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Most accurate is" in said and "times as fast as" in said
