@@ -12,7 +12,6 @@ from common import cli, exploration
 from common.models import ACTIVATIONS, cifar_design
 
 EXPERIMENT = Path(__file__).stem
-OF_THE_LAB = ["relu", "sigmoid", "tanh"]
 
 
 @cli.command
@@ -21,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = exploration.parser(__doc__)
     parser.add_argument("--all", action="store_true", help="modern activations too")
     options = exploration.parse(parser, argv)
-    names = OF_THE_LAB
+    names = exploration.FACTORS["activation"].levels
     if options.all:
         names = list(ACTIVATIONS)
         options.label += "-all"

@@ -13,7 +13,6 @@ from common import cli, exploration
 from common.models import cifar_design
 
 EXPERIMENT = Path(__file__).stem
-LAYERS = [7, 9, 11, 13]
 
 
 @cli.command
@@ -23,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = exploration.parse(parser, argv)
     designs = [
         cifar_design(str(layers), options.c1, options.c3, layers, options.activation)
-        for layers in LAYERS
+        for layers in exploration.FACTORS["layers"].levels
     ]
     return exploration.explore(EXPERIMENT, parser, options, designs, str(options.layers))
 

@@ -12,8 +12,7 @@ from common import cli, exploration
 from common.models import cifar_design
 
 EXPERIMENT = Path(__file__).stem
-C1 = [6, 8, 10, 12]
-C3 = [16, 20, 24, 28]
+C1, C3 = (exploration.FACTORS[name].levels for name in ("C1 maps", "C3 maps"))
 
 
 @cli.command
