@@ -3,6 +3,17 @@
 python part1_explore_depth.py                       7, 9, 11 and 13 layers, 3 seeds
 python part1_explore_depth.py --recipe tutorial-long    ten times the epochs
 python part1_explore_depth.py --c1 12 --c3 28       the same of a wider network
+
+Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
+
+    recipe    design   n  accuracy  95 % interval   test loss
+    tutorial  7        3  55.14 %  51.15 to 59.13  1.2595
+    tutorial  9        3  49.15 %  42.53 to 55.76  1.3876
+    tutorial  11       3  10.00 %  10.00 to 10.00  2.3031
+    tutorial  13       3  10.00 %  10.00 to 10.00  2.3031
+
+So at the tutorial's budget, from PyTorch's own first weights, more layers are worse, and from 11
+on nothing is learnt.
 """
 
 import sys

@@ -2,6 +2,20 @@
 
 python part1_explore_featuremaps.py           C1 or C3 varied from 6-16: 7 designs, 3 seeds
 python part1_explore_featuremaps.py --grid    all 16 combinations
+
+Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
+
+    recipe    design   n  accuracy  95 % interval   test loss
+    tutorial  6-16     3  55.14 %  51.15 to 59.13  1.2595
+    tutorial  8-16     3  55.74 %  52.56 to 58.93  1.2402
+    tutorial  10-16    3  55.32 %  54.30 to 56.34  1.2507
+    tutorial  12-16    3  57.45 %  53.93 to 60.96  1.1969
+    tutorial  6-20     3  53.67 %  50.17 to 57.17  1.2906
+    tutorial  6-24     3  56.36 %  55.61 to 57.11  1.2277
+    tutorial  6-28     3  56.89 %  56.42 to 57.35  1.2100
+
+So at the tutorial's budget three seeds show no difference between any of these and 6-16: a seed
+moves the accuracy as much as twice the maps do.
 """
 
 import sys

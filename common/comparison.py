@@ -155,14 +155,13 @@ def in_words(p: float) -> str:
 
 
 def print_effects(effects: pd.DataFrame) -> None:
-    """A line a factor: the range of its means, the variance it explains, its trend.
+    """A line a factor: the range of its means, the variance it explains (and would by chance, did
+    it nothing), its trend.
 
     `effects` has the columns factor, recipe and those of statistics.Effect.
     """
-    print(
-        f"\n{'factor':<11} {'from worst to best':<19} {'points':>6} {'95 % interval':>15}", end=""
-    )
-    print(f" {'eta^2':>6} {'a level more':>18}")
+    head = f"{'factor':<11} {'from worst to best':<18} {'points':>6} {'95 % interval':>14}"
+    print(f"\n{head} eta^2 chance {'a level more':>18}")
     for recipe, rows in effects.groupby("recipe", sort=False):
         print(f"by recipe {recipe}, n = {rows['n'].min()}:")
         for row in rows.itertuples():

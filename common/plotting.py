@@ -118,7 +118,7 @@ def accuracy_by_design(runs: pd.DataFrame, baseline: str | None = None) -> Figur
     dots_and_intervals(axes, kept, "design", "test_accuracy", names)
     if baseline in set(kept["design"]):
         level = 100 * kept.loc[kept["design"] == baseline, "test_accuracy"].mean()
-        label = f"baseline {baseline}: {level:.1f} %"
+        label = f"baseline {baseline}: {level:.2f} %"
         axes.axhline(level, color="0.3", linewidth=1, linestyle="--", label=label)
     lost = [names.index(design) for design in runs.drop(kept.index)["design"]]
     if lost:
