@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
 
-from common import LabError, cli, models, plotting, terminal
+from common import LabError, cli, experiments, models, plotting, terminal
 from common.data import TUTORIAL_NORMALISATION, Dataset
 from common.evaluation import evaluate, predict
 from common.recipes import TUTORIAL
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = [*sections, "classifier", "all"]
     parser.add_argument("--section", choices=names, default="all", help="%(choices)s")
     options = cli.parse(parser, argv)
-    runs = cli.runs(parser, options, DESIGNS)
+    runs = experiments.runs(parser, options, DESIGNS)
 
     chosen = names[:-1] if options.section == "all" else [options.section]
     if options.plot_only or options.list:
@@ -152,9 +152,9 @@ def classifier(runs: Sequence[Run], options: argparse.Namespace) -> int:
     wanted = options.fresh or not all(run.key in results for run in runs)
     if wanted and not options.plot_only:
         check_transforms(options.load(), options)
-    frames, failed = cli.measure(runs, results, options)
+    frames, failed = experiments.measure(runs, results, options)
     terminal.print_classes(frames["classes"])
-    figures = cli.save(draw(frames, runs[0], results, options), EXPERIMENT, options)
+    figures = experiments.save(draw(frames, runs[0], results, options), EXPERIMENT, options)
     terminal.print_closing(results, frames["runs"], figures, failed)
     if options.synthetic and not options.plot_only:
         print(f"next, on CIFAR-10: {terminal.this_command(without='--synthetic')}")

@@ -30,7 +30,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from common import LabError, cli, models, plotting, terminal
+from common import LabError, cli, experiments, models, plotting, terminal
 from common.data import Dataset
 from common.evaluation import predict
 from common.models import Design
@@ -63,16 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train what is missing, print what was measured, draw the figures."""
     parser = cli.parser(__doc__, RECIPES, dataset="mnist")
     options = cli.parse(parser, argv)
-    runs = cli.runs(parser, options, DESIGNS)
+    runs = experiments.runs(parser, options, DESIGNS)
     results = Results(options.results_dir, EXPERIMENT, extras=["confusion"])
     if options.list:
         terminal.print_list(runs, results, options)
         return 0
-    frames, failed = cli.measure(runs, results, options)
+    frames, failed = experiments.measure(runs, results, options)
     print_reported_loss(frames["epochs"])
     if options.classes:
         terminal.print_classes(frames["classes"])
-    figures = cli.save(draw(frames, runs, results, options), EXPERIMENT, options)
+    figures = experiments.save(draw(frames, runs, results, options), EXPERIMENT, options)
     terminal.print_closing(results, frames["runs"], figures, failed)
     if options.synthetic and not options.plot_only:
         print(f"next, on MNIST: {terminal.this_command(without='--synthetic')}")

@@ -24,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import cli, comparison, convolution, factor_figures, plotting, terminal
+from common import cli, comparison, convolution, experiments, factor_figures, plotting, terminal
 from common.models import mlp_design
 from common.recipes import MODERN
 from common.results import Results
@@ -61,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         designs = [baseline := mlp_design(*options.hidden)]
         options.label += f"-{baseline.name}"
 
-    runs = cli.runs(parser, options, designs)
+    runs = experiments.runs(parser, options, designs)
     if options.list:
         terminal.print_list(runs, results, options)
         return 0
-    frames, failed = cli.measure(runs, results, options)
+    frames, failed = experiments.measure(runs, results, options)
     comparison.report(frames, results, baseline.name)
     trained = converged(frames["runs"])
     figures = {"accuracy": plotting.accuracy_by_design(frames["runs"], baseline.name)}
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             figures["width"] = accuracy_by_width(trained)
     if options.classes:
         terminal.print_classes(frames["classes"])
-    drawn = cli.save(figures, EXPERIMENT, options)
+    drawn = experiments.save(figures, EXPERIMENT, options)
     terminal.print_closing(results, frames["runs"], drawn, failed)
     return 1 if failed else 0
 

@@ -18,7 +18,16 @@ import pandas as pd
 
 import part2_lenet5
 import part2_mlp
-from common import LabError, cli, convolution, inference, profile_figures, terminal, workers
+from common import (
+    LabError,
+    cli,
+    convolution,
+    experiments,
+    inference,
+    profile_figures,
+    terminal,
+    workers,
+)
 from common.evaluation import evaluate
 from common.inference import Effort, Network
 from common.models import Design, mlp_design
@@ -69,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_table(rows)
     print("\n" + textwrap.fill(verdict(rows), 79) + "\n")
     options.label = options.device
-    drawn = cli.save(profile_figures.draw(rows, tables["_operators"]), experiment, options)
+    drawn = experiments.save(profile_figures.draw(rows, tables["_operators"]), experiment, options)
     results = terminal.nearby(options.results_dir / f"{experiment}.csv")
     print(f"results: {results}, beside it _layers _operators, and _<design>.txt")
     for path in drawn:

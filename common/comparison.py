@@ -127,7 +127,7 @@ def report_shares(runs: pd.DataFrame, results: Results, factors: Sequence[str]) 
     # Of the key, what all cells have in common.
     key = [c for c in results.key_columns[:-1] if c not in ("design", "hidden", *factors)]
     row = (*runs.iloc[0][key], wide.shape[1], *shares.values())
-    columns = (*key, "n", *factors, "interaction", "seeds")
+    columns = (*key, "n", *(f"share_{name}" for name in (*factors, "interaction", "seeds")))
     merge_csv(results.path("grid"), columns, len(key), [row])
 
 
@@ -155,9 +155,9 @@ def in_words(p: float) -> str:
 
 
 def print_effects(effects: pd.DataFrame) -> None:
-    """A line a factor: the range of its means, the variance it explains (and would by chance, did
-    it nothing), its trend.
+    """A line a factor: the range of its means, the variance it explains, its trend.
 
+    Beside the variance that it explains stands what a factor that does nothing would by chance.
     `effects` has the columns factor, recipe and those of statistics.Effect.
     """
     head = f"{'factor':<11} {'from worst to best':<18} {'points':>6} {'95 % interval':>14}"

@@ -13,7 +13,7 @@ from functools import cache, partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import cli, models, plotting, terminal
+from common import cli, experiments, models, plotting, terminal
 from common.comparison import compare, test_images
 from common.data import Dataset
 from common.models import Design
@@ -46,7 +46,7 @@ def against_lenet5(made: cli.Parser, options: argparse.Namespace, results: Resul
     """
     if options.designs:
         made.error("--designs: --against-lenet5 compares both of its networks")
-    given = cli.runs(made, options, [MLP, LENET5])
+    given = experiments.runs(made, options, [MLP, LENET5])
     runs = {
         suffix: [replace(run, dataset=run.dataset + suffix) for run in given]
         for suffix in CONDITIONS
@@ -57,11 +57,11 @@ def against_lenet5(made: cli.Parser, options: argparse.Namespace, results: Resul
         return 0
     failed = []
     for suffix, change in CONDITIONS.items():
-        failed += cli.train(
+        failed += experiments.train(
             runs[suffix], results, options, lambda change=change: change(options.load())
         )
 
-    frames = cli.frames(everything, results)
+    frames = experiments.frames(everything, results)
     table = tabulate(frames, results, options.dataset)
     key = list(table.columns).index("n")
     merge_csv(results.path("against"), table.columns, key, table.itertuples(index=False))
@@ -74,7 +74,7 @@ def against_lenet5(made: cli.Parser, options: argparse.Namespace, results: Resul
     if len(whole) == len(CONDITIONS) + len(SHIFTS) + 2:
         print("\n" + textwrap.fill(sentence(whole), 79))
         figure = draw(whole, plotting.caption(converged(frames["runs"])))
-        drawn = cli.save({"against-lenet5": figure}, results.experiment, options)
+        drawn = experiments.save({"against-lenet5": figure}, results.experiment, options)
     else:
         print("\nnot all conditions are measured of both networks: no figure, no conclusion")
     terminal.print_closing(results, frames["runs"], drawn, failed)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from common import cli, comparison, factor_figures, models, plotting, terminal
+from common import cli, comparison, experiments, factor_figures, models, plotting, terminal
 from common.augmentation import flip_and_shift
 from common.models import Design
 from common.recipes import TUTORIAL, Recipe, kaiming
@@ -96,12 +96,12 @@ def explore(
         designs: the designs, the baseline among them.
         baseline: its name.
     """
-    runs = cli.runs(made, options, designs)
+    runs = experiments.runs(made, options, designs)
     results = Results(options.results_dir, experiment, COLUMNS)
     if options.list:
         terminal.print_list(runs, results, options)
         return 0
-    frames, failed = cli.measure(runs, results, options)
+    frames, failed = experiments.measure(runs, results, options)
     comparison.report(frames, results, baseline)
     grid = getattr(options, "grid", False)
     if grid:
@@ -120,7 +120,7 @@ def explore(
             figures["size"] = factor_figures.accuracy_by_size(kept, varied)
         if grid:
             figures["grid"] = factor_figures.heat_map(kept, "c1", "c3")
-    drawn = cli.save(figures, experiment, options)
+    drawn = experiments.save(figures, experiment, options)
     drawn += side_by_side(options)
     terminal.print_closing(results, frames["runs"], drawn, failed)
     return 1 if failed else 0

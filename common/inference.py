@@ -16,16 +16,17 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from common import LabError, profiling
+from common import LabError, profiling, timing, workers
 from common.data import Dataset
 from common.evaluation import Evaluation, evaluate
 from common.files import replacing
 from common.models import Layer, layer_table, size
-from common.profiling import FLOAT, Latency, Peaks, Profile
+from common.profiling import Profile
 from common.results import TRAINING_KEY, merge_csv, read_csv
 from common.statistics import Mean
+from common.timing import FLOAT, Latency, Peaks
 from common.training import Run, place
-from common.variants import VARIANTS, UnavailableError
+from common.variants import VARIANTS
 
 ROUNDS = 3
 NOISY = 0.1  # a spread over the rounds, relative to their median, that is told
@@ -105,7 +106,7 @@ def measure(
         for variant in variants:
             try:
                 found.append(prepare(network, variant, dataset, effort, device, traces))
-            except (UnavailableError, LabError) as error:
+            except LabError as error:
                 if variant == "plain":
                     raise
                 tqdm.write(f"no {variant} {network.run.design.name}: {error}")
@@ -114,7 +115,7 @@ def measure(
     with tqdm(total=ROUNDS * len(found), desc="time", disable=None, leave=False) as bar:
         for turn in range(ROUNDS):
             for threads in effort.threads:
-                peaks[threads].append(profiling.peaks(device, threads))
+                peaks[threads].append(timing.peaks(device, threads))
             for one in [*found[turn:], *found[:turn]]:
                 add_round(one, x, effort)
                 bar.update()
@@ -136,7 +137,7 @@ def prepare(
     design, images = network.run.design, images_of(variant, effort)
     profiled = sorted({min(images), max(n for n in images if n <= max(VARIED_IMAGES))})
     trace = traces and traces / f"trace_{design.name}_{variant}.json"
-    profile = profiling.in_fresh_process(
+    profile = workers.in_fresh_process(
         profiling.measure, network.model, design.image, variant, images, profiled, device, trace
     )
     model = VARIANTS[variant](copy.deepcopy(network.model).to(device).eval())
@@ -154,9 +155,9 @@ def add_round(one: Measured, x: Tensor, effort: Effort) -> None:
     for images in images_of(one.variant, effort):
         for count in threads:
             if images == 1:
-                found = profiling.latency(one.model, x[:1], count, effort.calls)
+                found = timing.latency(one.model, x[:1], count, effort.calls)
             else:
-                seconds = profiling.seconds_of_a_call(one.model, x[:images], count, effort.seconds)
+                seconds = timing.seconds_of_a_call(one.model, x[:images], count, effort.seconds)
                 found = Latency(seconds, np.nan, np.nan)
             one.seconds.setdefault((images, count), []).append(found)
 
@@ -223,7 +224,7 @@ def row_of(one: Measured, images: int, rounds: list[Latency], peak: Peaks) -> tu
     spread = (max(every) - min(every)) / seconds
     design, accuracy = one.network.run.design, one.network.accuracy
     parameters, macs = size(design)
-    flops, traffic = 2 * macs * images, profiling.traffic(design, images)
+    flops, traffic = 2 * macs * images, timing.traffic(design, images)
     attainable = min(peak.flops, flops / traffic * peak.bandwidth)
     share = flops / seconds / attainable
     bound = "arithmetic" if attainable == peak.flops else "memory"

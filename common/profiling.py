@@ -1,24 +1,15 @@
-"""What a network costs at inference: time, memory, work, and what the machine could do.
-
-Time is measured outside the profiler, which slows what it watches. Everything is measured in eval
-and inference mode, after calls that warm up.
-"""
+"""Where the memory and the time of a call go, by PyTorch's profiler, in a fresh process."""
 
 import json
-import logging
 import math
-import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from timeit import default_timer
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import psutil
 import torch
 from torch import Tensor, nn
@@ -26,16 +17,13 @@ from torch.autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from common import LabError
-from common.models import Design, layer_table
 from common.training import synchronize
-from common.variants import VARIANTS, UnavailableError
-from common.workers import ending, spawn
+from common.variants import VARIANTS
 
 if sys.platform != "win32":
     import resource
 if TYPE_CHECKING:
-    from torch.utils.benchmark import Timer
+    pass
 
 FLOAT = 4  # bytes
 WARM_UP = 3  # calls
@@ -43,21 +31,6 @@ PROFILED = 20  # calls that a time by operator or layer is the mean of
 TOP = 15  # operators in a table
 LAYER = "layer "  # what the profiler's names of layers begin with
 MATRIX, COPY = 2048, 1 << 26  # side of the matrices, and elements, of the machine's peaks
-
-
-class Latency(NamedTuple):
-    """Seconds of a call: the median, and those that 90 and 99 % of the calls stay below."""
-
-    p50: float
-    p90: float
-    p99: float
-
-
-class Peaks(NamedTuple):
-    """What the machine can do: floating-point operations and bytes of memory traffic a second."""
-
-    flops: float
-    bandwidth: float
 
 
 class Calls(NamedTuple):
@@ -84,65 +57,6 @@ class Profile(NamedTuple):
     activations: dict[int, float]
     resident: dict[int, int]
     calls: dict[int, Calls]
-
-
-def latency(model: nn.Module, x: Tensor, threads: int, calls: int) -> Latency:
-    """Latency of single calls with `x` (MLPerf's SingleStream reports p90)."""
-    calls_of = timer_of(model, x, threads)
-    calls_of.timeit(WARM_UP)
-    seconds = [calls_of.timeit(1).median for _ in range(calls)]
-    return Latency(*np.quantile(seconds, [0.5, 0.9, 0.99]).tolist())
-
-
-def seconds_of_a_call(model: nn.Module, x: Tensor, threads: int, at_least: float) -> float:
-    """Median seconds of a call with `x`, measured for `at_least` so many seconds."""
-    calls_of = timer_of(model, x, threads)
-    calls_of.timeit(1)
-    return calls_of.blocked_autorange(min_run_time=at_least).median
-
-
-def timer_of(model: nn.Module, x: Tensor, threads: int) -> "Timer":
-    """A timer of a call; on an accelerator it waits until the work is done."""
-    names = {"model": model, "x": x, "inference_mode": torch.inference_mode}
-    return timer("with inference_mode(): model(x)", names, threads, x.device.type)
-
-
-def timer(statement: str, names: dict[str, object], threads: int, device: str) -> "Timer":
-    """PyTorch's timer of a statement."""
-    # Imported here: it looks for compilers, and would warn in every worker that there is no CUDA.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    from torch.utils.benchmark import Timer
-    from torch.utils.benchmark import timer as waiting_clock
-
-    # On a CPU there is no accelerator to wait for, even if the machine has one.
-    clock = default_timer if device == "cpu" else waiting_clock
-    return Timer(statement, timer=clock, globals=names, num_threads=threads)
-
-
-def peaks(device: str, threads: int) -> Peaks:
-    """What this machine does at its best, in a large product of matrices and a large copy."""
-    a, source = torch.rand(MATRIX, MATRIX, device=device), torch.rand(COPY, device=device)
-    names = {"a": a, "source": source, "target": torch.empty_like(source)}
-
-    def seconds(statement: str) -> float:
-        return timer(statement, names, threads, device).blocked_autorange(min_run_time=0.5).median
-
-    return Peaks(
-        flops=2 * MATRIX**3 / seconds("a @ a"),
-        bandwidth=2 * FLOAT * COPY / seconds("target.copy_(source)"),
-    )
-
-
-def traffic(design: Design, images: int) -> int:
-    """Bytes that a call must move if no cache held anything between two layers.
-
-    Every layer reads its input and its weights once and writes its output once.
-    """
-    layers = layer_table(design)
-    outputs = [math.prod(map(int, layer.output.split("x"))) for layer in layers]
-    inputs = [math.prod(design.image), *outputs[:-1]]
-    weights = sum(layer.parameters for layer in layers)
-    return FLOAT * (images * (sum(inputs) + sum(outputs)) + weights)
 
 
 def measure(
@@ -280,50 +194,3 @@ def largest_resident_set() -> int:
         status = Path("/proc/self/status").read_text()
         return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: in bytes
-
-
-def in_fresh_process(function: Callable[..., object], *arguments: object) -> object:
-    """What `function` returns in a spawned process that has done nothing else.
-
-    The profiler's own messages to the terminal are switched off in it.
-
-    Raises:
-        UnavailableError: as raised there.
-        LabError: the process ended without an answer, or with another error.
-    """
-    with environment(KINETO_LOG_LEVEL="99", TORCH_CPP_LOG_LEVEL="ERROR"):
-        ours, process = spawn(answer, function, arguments)
-    try:
-        found = ours.recv()
-    except EOFError as error:
-        process.join()
-        raise LabError(f"the measuring process ended {ending(process.exitcode)}") from error
-    process.join()
-    if isinstance(found, Exception):
-        raise found
-    return found
-
-
-def answer(connection: Connection, function: Callable[..., object], arguments: tuple) -> None:
-    """Send what `function` returns, or what went wrong."""
-    try:
-        connection.send(function(*arguments))
-    except UnavailableError as error:
-        connection.send(error)
-    except Exception as error:  # whatever it is, it is told in one line
-        connection.send(LabError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"))
-
-
-@contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    """Environment variables for the processes that are started meanwhile."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -8,8 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from common import LabError
 
-class UnavailableError(Exception):
+
+class UnavailableError(LabError):
     """A variant cannot be had here; its text says why."""
 
 

@@ -8,7 +8,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 
 import torch
@@ -152,3 +152,49 @@ def available(device: str) -> str:
     if not there[device]:
         raise LabError(f"no {device} device is available here; use --device cpu, or auto")
     return device
+
+
+def in_fresh_process(function: Callable[..., object], *arguments: object) -> object:
+    """What `function` returns in a spawned process that has done nothing else.
+
+    The profiler's own messages to the terminal are switched off in it.
+
+    Raises:
+        LabError: as raised there; the process ended without an answer, or with another error.
+    """
+    with environment(KINETO_LOG_LEVEL="99", TORCH_CPP_LOG_LEVEL="ERROR"):
+        ours, process = spawn(answer, function, arguments)
+    try:
+        found = ours.recv()
+    except EOFError as error:
+        process.join()
+        raise LabError(f"the measuring process ended {ending(process.exitcode)}") from error
+    process.join()
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def answer(connection: Connection, function: Callable[..., object], arguments: tuple) -> None:
+    """Send what `function` returns, or what went wrong."""
+    try:
+        connection.send(function(*arguments))
+    except LabError as error:
+        connection.send(error)
+    except Exception as error:  # whatever it is, it is told in one line
+        connection.send(LabError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"))
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

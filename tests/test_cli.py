@@ -13,7 +13,7 @@ import part1_explore_depth
 import part1_explore_featuremaps
 import part2_lenet5
 import part2_mlp
-from common import cli, workers
+from common import cli, experiments, workers
 from common.cli import ROOT
 
 SCRIPTS = [
@@ -30,7 +30,7 @@ def parse(*argv: str, script: object = part2_lenet5) -> tuple:
     dataset = "mnist" if script is part2_lenet5 else "cifar10"
     parser = cli.parser("", script.RECIPES, dataset)
     options = cli.parse(parser, argv)
-    return options, cli.runs(parser, options, script.DESIGNS)
+    return options, experiments.runs(parser, options, script.DESIGNS)
 
 
 def test_defaults_are_the_labs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,8 +137,8 @@ def test_a_grid_has_shares_and_a_heat_map(tmp_path: Path, capsys: pytest.Capture
     folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
     assert part2_mlp.main(["--grid", "--plot-only", *folders]) == 0
     (shares,) = pd.read_csv(tmp_path / "part2_mlp_grid.csv").to_dict("records")
-    assert shares["first"] == pytest.approx(100 * shares["second"])
-    assert shares["interaction"] == pytest.approx(0, abs=1e-6)
+    assert shares["share_first"] == pytest.approx(100 * shares["share_second"])
+    assert shares["share_interaction"] == pytest.approx(0, abs=1e-6)
     assert "shares of the variance in the grid: first 98 %" in capsys.readouterr().out
     assert (tmp_path / "figures" / "part2_mlp_grid_modern-grid.png").exists()
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from conftest import Script
 from torch import Tensor, nn
 
 import part2_profile
-from common import LabError, models, profile_figures, profiling
+from common import LabError, models, profile_figures, profiling, timing, workers
 from common.models import mlp_design
 from common.results import Results
 from common.variants import VARIANTS, UnavailableError
@@ -52,7 +53,7 @@ def test_activations_of_an_mlp_by_hand() -> None:
 
 def test_traffic_by_hand() -> None:
     values = (784 + 30) + (30 + 10)  # read and written by F1 and by the output
-    assert profiling.traffic(mlp_design(30), images=5) == 4 * (5 * values + 23860)
+    assert timing.traffic(mlp_design(30), images=5) == 4 * (5 * values + 23860)
 
 
 class Watched(nn.Module):
@@ -72,8 +73,8 @@ class Watched(nn.Module):
 
 def test_time_is_measured_without_the_profiler_and_in_inference_mode() -> None:
     model, x = Watched(), torch.rand(1, 4)
-    found = profiling.latency(model, x, threads=1, calls=50)
-    seconds = profiling.seconds_of_a_call(model, x, threads=1, at_least=0.01)
+    found = timing.latency(model, x, threads=1, calls=50)
+    seconds = timing.seconds_of_a_call(model, x, threads=1, at_least=0.01)
     assert not any(model.profiled) and all(model.inference)
     assert len(model.profiled) > 100  # each of the 50 calls was warmed up for, too
     assert 0 < found.p50 <= found.p90 <= found.p99
@@ -123,9 +124,9 @@ def ends_badly(what: str) -> None:
 
 def test_a_measuring_process_that_fails_is_told_in_one_line() -> None:
     with pytest.raises(LabError, match=r"^ValueError: this$"):
-        profiling.in_fresh_process(ends_badly, "raise")
+        workers.in_fresh_process(ends_badly, "raise")
     with pytest.raises(LabError, match="ended"):
-        profiling.in_fresh_process(ends_badly, "exit")
+        workers.in_fresh_process(ends_badly, "exit")
 
 
 def test_who_is_on_the_front() -> None:
@@ -176,9 +177,53 @@ def test_figures_of_the_profile_come_from_the_csv_alone(
     argv = ["--synthetic", "--quick", "--plot-only", "--results-dir", str(measured)]
     assert part2_profile.main([*argv, "--figures-dir", str(tmp_path)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "Most accurate is" in said and "times as fast as" in said
+    assert "Most accurate is" in said and "of the weights of" in said
     for path in (measured / "figures").iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def hand_made(**changes: dict[str, float]) -> pd.DataFrame:
+    """Rows of three networks on one thread, one image a call."""
+    common = {"images": 1, "threads": 1, "variant": "plain", "parameter_bytes": 1000}
+    rows = [
+        {"design": "a", "mean_accuracy": 0.99, "low_accuracy": 0.989, "high_accuracy": 0.991},
+        {"design": "b", "mean_accuracy": 0.9895, "low_accuracy": 0.989, "high_accuracy": 0.99},
+        {"design": "c", "mean_accuracy": 0.96, "low_accuracy": 0.95, "high_accuracy": 0.97},
+    ]
+    return pd.DataFrame(
+        [{**common, "seconds": 2e-4, **row, **changes.get(str(row["design"]), {})} for row in rows]
+    )
+
+
+def test_the_verdict_is_computed_and_ranks_nothing_within_the_noise() -> None:
+    rows = hand_made(c={"seconds": 1e-4, "parameter_bytes": 250})
+    assert part2_profile.verdict(rows) == (
+        "Most accurate is a, with 1.00 % errors (not told apart from it: b); fastest for one "
+        "image c: 1/2.0 of the time of a, with 4.00 % errors, 4.0 times as many; smallest c: "
+        "1/4.0 of the weights of a, with 4.00 % errors, 4.0 times as many."
+    )
+    assert "fastest for one image it too" in part2_profile.verdict(hand_made(a={"seconds": 1e-5}))
+    perfect = hand_made(a={"mean_accuracy": 1.0, "seconds": 1.0})
+    assert "times as many" not in part2_profile.verdict(perfect)
+
+
+def test_measurements_of_another_processor_are_not_mixed_in(
+    measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for path in measured.glob("part2_*.csv"):
+        shutil.copy(path, tmp_path)
+    path = tmp_path / "part2_profile_quick.csv"
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    elsewhere = rows.assign(device="cpu Z80", mean_accuracy="0.5")
+    pd.concat([rows, elsewhere]).to_csv(path, index=False)
+    argv = ["--synthetic", "--quick", "--plot-only", "--results-dir", str(tmp_path)]
+    argv += ["--figures-dir", str(tmp_path / "figures")]
+    assert part2_profile.main(argv) == 0
+    said = capsys.readouterr().out
+    assert "Z80" not in said and said.count("300-100 ") >= 1
+    elsewhere.to_csv(path, index=False)
+    assert part2_profile.main(argv) == 0
+    assert "cpu Z80" in capsys.readouterr().out
 
 
 class Harmful:
