@@ -214,7 +214,7 @@ def test_measurements_of_another_processor_are_not_mixed_in(
         shutil.copy(path, tmp_path)
     path = tmp_path / "part2_profile_quick.csv"
     rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    elsewhere = rows.assign(device="cpu Z80", mean_accuracy="0.5")
+    elsewhere = rows.assign(device="cpu Z80")
     pd.concat([rows, elsewhere]).to_csv(path, index=False)
     argv = ["--synthetic", "--quick", "--plot-only", "--results-dir", str(tmp_path)]
     argv += ["--figures-dir", str(tmp_path / "figures")]
