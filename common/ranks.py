@@ -10,6 +10,7 @@ import os
 import pickle
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from itertools import count
@@ -25,7 +26,9 @@ from common.workers import Event, events
 PATIENCE = timedelta(days=30)  # no run takes longer
 POLL = 0.05  # seconds between two looks into the store: a waiting rank must hear Ctrl-C
 
-_sweeps = count()  # every sweep of a script has its own part of the store
+# Every sweep of a script, and every start of it, has its own part of the store.
+_sweeps = count()
+_token = uuid.uuid4().hex
 
 
 def launched() -> bool:
@@ -62,38 +65,53 @@ def lead(
         jobs: runs trained at once by each rank.
         device: of this rank.
     """
-    part = f"sweep{next(_sweeps)}"
-    store = connect(part)
+    store, part = connect(), f"{_token}/sweep{next(_sweeps)}"
+    store.set("leader", _token)
     places = {id(run): place for place, run in enumerate(runs)}
-    store.set("missing", pickle.dumps([places[id(run)] for run in missing]))
+    store.set(f"{part}/missing", pickle.dumps([places[id(run)] for run in missing]))
     if missing:
         # This rank trains as all others do; its messages too come through the store.
-        arguments = (connect(part), runs, missing, dataset, jobs, device)
+        arguments = (connect(), part, runs, missing, dataset, jobs, device)
         threading.Thread(target=work, args=arguments, daemon=True).start()
     ended = 0
     for number in count():
         if ended == len(missing):
             break
-        place, event = pickle.loads(wait_for(store, f"event{number}"))
-        store.delete_key(f"event{number}")
+        key = f"{part}/event{number}"
+        while not store.check([key]):
+            time.sleep(POLL)
+        place, event = pickle.loads(store.get(key))
+        store.delete_key(key)
         if place is None:
             raise LabError(event)
         ended += isinstance(event, Outcome | str)
         yield runs[place], event
-    store.set("done", b"")
+    store.set(f"{part}/done", b"")
 
 
 def help_out(runs: Sequence[Run], load: Callable[[], Dataset], jobs: int, device: str) -> None:
-    """On other ranks: train what rank 0 has said is missing, until it has all of it."""
-    store = connect(f"sweep{next(_sweeps)}")
-    missing = [runs[place] for place in pickle.loads(wait_for(store, "missing"))]
-    if missing:
-        work(store, runs, missing, load().share_memory(), jobs, device)
-    wait_for(store, "done")
+    """On other ranks: train what rank 0 has said is missing, until it has all of it.
+
+    The store may still hold what was said before the launcher started the ranks anew: whoever
+    leads now is looked up again and again.
+    """
+    store, sweep, helped = connect(), next(_sweeps), set()
+    while True:
+        if store.check(["leader"]):
+            part = f"{store.get('leader').decode()}/sweep{sweep}"
+            if store.check([f"{part}/done"]):
+                return
+            if part not in helped and store.check([f"{part}/missing"]):
+                helped.add(part)
+                missing = [runs[place] for place in pickle.loads(store.get(f"{part}/missing"))]
+                if missing:
+                    work(store, part, runs, missing, load().share_memory(), jobs, device)
+        time.sleep(POLL)
 
 
 def work(
     store: dist.Store,
+    part: str,
     runs: Sequence[Run],
     missing: Sequence[Run],
     dataset: Dataset,
@@ -104,12 +122,15 @@ def work(
     places = {id(run): place for place, run in enumerate(runs)}
 
     def taken() -> Iterator[Run]:
-        while (number := store.add("taken", 1) - 1) < len(missing):
+        while part.startswith(store.get("leader").decode()):
+            number = store.add(f"{part}/taken", 1) - 1
+            if number >= len(missing):
+                return
             yield missing[number]
 
     def send(place: int | None, event: Event) -> None:
-        number = store.add("events", 1) - 1
-        store.set(f"event{number}", pickle.dumps((place, event)))
+        number = store.add(f"{part}/events", 1) - 1
+        store.set(f"{part}/event{number}", pickle.dumps((place, event)))
 
     try:
         for run, event in events(taken(), dataset, jobs, device):
@@ -118,14 +139,7 @@ def work(
         send(None, f"rank {rank()}: {type(error).__name__}: {error}")
 
 
-def connect(part: str) -> dist.Store:
+def connect() -> dist.Store:
     """A connection of its own to the store, so that no thread's waiting holds up another's."""
     store, _, _ = next(dist.rendezvous("env://", timeout=PATIENCE))
-    return dist.PrefixStore(part, store)
-
-
-def wait_for(store: dist.Store, key: str) -> bytes:
-    """The value of a key, once there is one."""
-    while not store.check([key]):
-        time.sleep(POLL)
-    return store.get(key)
+    return store
