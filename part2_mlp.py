@@ -14,7 +14,12 @@ Measured on MNIST's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu
     modern    300      5  98.51 %  98.44 to 98.58  0.0462
     modern    300-100  5  98.64 %  98.58 to 98.70  0.0435
 
-So 120 neurons do nearly what 300 do, and a second layer of 100 removes a tenth of the errors.
+So 120 neurons do nearly what 300 do, and a second layer of 100 removes a tenth of the errors. And
+what convolution buys (5 seeds each):
+
+On digits shifted by 2 pixels LeNet-5 errs on 3.2 % and an MLP of its size on 13.4 %; it needs 30 %
+of the images to err no more than the MLP does with all; when the pixels are permuted, so that
+nothing tells what is near what, its errors go from 0.7 to 2.4 % and the MLP's from 1.7 to 1.8 %.
 """
 
 import sys

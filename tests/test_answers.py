@@ -14,7 +14,7 @@ import part1_explore_depth
 import part1_explore_featuremaps
 import part2_lenet5
 import part2_mlp
-from common import exploration, statistics
+from common import convolution, exploration, statistics
 from common.models import cifar_design
 
 BASELINE = cifar_design("baseline")
@@ -73,6 +73,13 @@ def test_a_script_tells_what_was_measured(script: ModuleType) -> None:
         assert line["loss"] == f"{runs['test_loss'].mean():.4f}"
         for column in ("device", "torch"):
             assert set(runs[column]) <= set(re.findall(r"cpu \w+|[\d.]+\+?\w*", script.__doc__))
+
+
+def test_what_convolution_buys_is_told_as_it_was_measured() -> None:
+    table = pd.read_csv(RESULTS / "part2_mlp_against.csv", dtype={"design": str})
+    said = convolution.sentence(convolution.side_by_side(table, "mnist"))
+    assert set(table["n"]) == {5}
+    assert said in " ".join(part2_mlp.__doc__.split())
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*_classes.csv")), ids=lambda path: path.stem)
