@@ -1,6 +1,7 @@
 """What several tests share: small data, a short recipe, scripts run as a user runs them."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -119,6 +120,11 @@ def folder() -> Iterator[Path]:
     """A temporary folder that another user could reach, its name with a space."""
     with tempfile.TemporaryDirectory(prefix="the lab ") as name:
         yield Path(name)
+
+
+def heed_ctrl_c() -> None:
+    """In a child before it starts: tests that run side by side ignore Ctrl-C, and it would too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def measured(folder: Path) -> dict[str, str]:

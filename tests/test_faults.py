@@ -7,12 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, measured
+from conftest import ROOT, heed_ctrl_c, measured
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells a process's children")
 
@@ -47,8 +46,7 @@ def launch(folder: Path, seeds: int, *more: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Side by side, tests run in processes that ignore Ctrl-C; their children would too.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heed_ctrl_c,
     )
 
 
