@@ -122,9 +122,14 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def heed_ctrl_c() -> None:
-    """In a child before it starts: tests that run side by side ignore Ctrl-C, and it would too."""
+def heed_signals() -> None:
+    """In a child before it starts: ignored signals stay ignored in children.
+
+    Tests that run side by side ignore Ctrl-C, and under nohup all ignore the end of a terminal.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def measured(folder: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, heed_ctrl_c
+from conftest import ROOT, heed_signals
 
 from common import LabError, download
 from common.download import Archive, Source, obtain
@@ -205,7 +205,7 @@ def test_an_interrupted_download_is_never_taken_for_the_data(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        preexec_fn=heed_ctrl_c,
+        preexec_fn=heed_signals,
     )
     assert process.stdout.readline() == "begun\n"
     process.send_signal(getattr(signal, name))

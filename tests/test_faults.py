@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, heed_ctrl_c, measured
+from conftest import ROOT, heed_signals, measured
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells a process's children")
 
@@ -46,7 +46,7 @@ def launch(folder: Path, seeds: int, *more: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=heed_ctrl_c,
+        preexec_fn=heed_signals,
     )
 
 
