@@ -9,6 +9,7 @@ Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, 
     tutorial  relu     3  55.14 %  51.15 to 59.13  1.2595
     tutorial  sigmoid  3  10.00 %  10.00 to 10.00  2.3080
     tutorial  tanh     3  55.38 %  52.51 to 58.25  1.2576
+    tuned     relu     3  75.88 %  74.72 to 77.05  0.7009
 
 So at the tutorial's budget tanh is not shown to differ from ReLU, and sigmoid learns nothing.
 """
