@@ -15,6 +15,7 @@ from common.statistics import (
     effect,
     eta_squared_two,
     mean_or_wilson,
+    wilson,
 )
 
 DIFFERENCE = ("difference", "difference_low", "difference_high", "p", "correlation", "method")
@@ -28,7 +29,7 @@ def report(frames: dict[str, pd.DataFrame], results: Results, baseline: str) -> 
     """
     key = results.key_columns[:-1]
     table = compare(frames["runs"], key, baseline, test_images(frames["classes"]))
-    print_untrained(table, frames["classes"]["class"].nunique())
+    print_untrained(table, frames["classes"]["class"].nunique(), test_images(frames["classes"]))
     if baseline not in set(table["design"]):
         return
     print_differences(table, baseline)
@@ -66,9 +67,10 @@ def compare(runs: pd.DataFrame, key: Sequence[str], baseline: str, tested: int) 
     return pd.DataFrame(rows, columns=[*key, *Mean._fields, *DIFFERENCE])
 
 
-def print_untrained(table: pd.DataFrame, classes: int) -> None:
-    """Which designs the recipe does not train: chance is within their interval, or above it."""
-    untrained = table[(table["n"] > 0) & (table["low"].fillna(table["mean"]) <= 1 / classes)]
+def print_untrained(table: pd.DataFrame, classes: int, tested: int) -> None:
+    """Which designs the recipe does not train: their mean is what guessing may give."""
+    _, most = wilson(round(tested / classes), tested)
+    untrained = table[table["mean"] <= most]
     if len(untrained):
         names = ", ".join(untrained["design"])
         print(f"\nnot trained by this recipe, at chance ({100 / classes:.0f} %): {names}")

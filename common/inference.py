@@ -63,10 +63,14 @@ class Effort(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A trained network on the CPU, the run that trained it, and the accuracy of all its seeds."""
+    """A trained network on the CPU, the run that trained it, and what it does on the test set.
+
+    `accuracy` is that of all seeds of the run's design.
+    """
 
     run: Run
     model: nn.Module
+    test: Evaluation
     accuracy: Mean
 
 
@@ -141,7 +145,8 @@ def prepare(
         profiling.measure, network.model, design.image, variant, images, profiled, device, trace
     )
     model = VARIANTS[variant](copy.deepcopy(network.model).to(device).eval())
-    return Measured(network, variant, model, evaluate(model, dataset, dataset.test), profile, {})
+    test = network.test if variant == "plain" else evaluate(model, dataset, dataset.test)
+    return Measured(network, variant, model, test, profile, {})
 
 
 def images_of(variant: str, effort: Effort) -> list[int]:

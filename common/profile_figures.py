@@ -71,9 +71,8 @@ def accuracy_and_cost(rows: pd.DataFrame) -> Figure:
     half += [100 * (one["mean_accuracy"] - one["low_accuracy"])]
     for axes, (label, cost) in zip(drawn.subplots(1, 2, sharey=True), costs.items(), strict=True):
         axes.errorbar(cost, error, half, fmt="none", color="0.6", capsize=3, zorder=0)
-        for (name, look), x, y in zip(looks(one), cost, error, strict=True):
+        for (_, look), x, y in zip(looks(one), cost, error, strict=True):
             axes.plot(x, y, linestyle="", **look)
-            axes.annotate(name, (x, y), (5, 4), textcoords="offset points", fontsize=7)
         front = pareto(cost.to_numpy(), error.to_numpy())
         axes.step(cost.iloc[front], error.iloc[front], "--", where="post", color="0.5", zorder=0)
         axes.set_xscale("log")
@@ -81,6 +80,7 @@ def accuracy_and_cost(rows: pd.DataFrame) -> Figure:
         axes.set_xlabel(label)
         axes.grid(alpha=0.3, which="both")
     drawn.axes[0].set_ylabel("test error (%)")
+    drawn.axes[0].legend(fontsize=7)
     return drawn
 
 
@@ -136,7 +136,7 @@ def memory(rows: pd.DataFrame) -> Figure:
         stack(axes, chosen["design"], {name: part / 1e6 for name, part in parts.items()})
         axes.set_title(plural(count, "image"), fontsize=9)
         axes.set_ylabel("MB")
-    drawn.axes[0].legend(fontsize=7)
+    drawn.axes[-1].legend(fontsize=7, loc="upper left")
     return drawn
 
 
@@ -213,17 +213,11 @@ def variants(rows: pd.DataFrame) -> Figure:
         wide = chosen.pivot(index="design", columns="variant", values="seconds")
         wide = wide.loc[chosen["design"].unique()]
         names = [name for name in chosen["variant"].unique() if name != "plain"]
+        width = 0.8 / len(names)
         for i, name in enumerate(names):
-            places = np.arange(len(wide)) + (i - (len(names) - 1) / 2) * 0.25
-            ratio = wide[name] / wide["plain"]
-            axes.bar(
-                places,
-                ratio,
-                0.22,
-                color=plotting.COLOURS[i],
-                hatch=["", "//", ".."][i % 3],
-                label=name,
-            )
+            places = np.arange(len(wide)) + (i - (len(names) - 1) / 2) * width
+            look = {"color": plotting.COLOURS[i % 7], "hatch": HATCHES[i % 7], "label": name}
+            axes.bar(places, wide[name] / wide["plain"], 0.9 * width, **look)
         axes.axhline(1, color="black", linewidth=1)
         axes.set_xticks(range(len(wide)), wide.index, rotation=30, ha="right", fontsize=8)
         axes.set_ylabel("time relative to the plain network")

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import psutil
 import torch
@@ -22,15 +22,10 @@ from common.variants import VARIANTS
 
 if sys.platform != "win32":
     import resource
-if TYPE_CHECKING:
-    pass
 
-FLOAT = 4  # bytes
-WARM_UP = 3  # calls
 PROFILED = 20  # calls that a time by operator or layer is the mean of
 TOP = 15  # operators in a table
 LAYER = "layer "  # what the profiler's names of layers begin with
-MATRIX, COPY = 2048, 1 << 26  # side of the matrices, and elements, of the machine's peaks
 
 
 class Calls(NamedTuple):
@@ -70,7 +65,7 @@ def measure(
 ) -> Profile:
     """What calls allocate, and where their time goes; on one thread.
 
-    To be called in a fresh process, see `in_fresh_process`.
+    To be called in a fresh process, see `workers.in_fresh_process`.
 
     Args:
         network: trained, on the CPU.

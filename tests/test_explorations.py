@@ -10,7 +10,7 @@ from conftest import Script
 import part1_explore_activation
 import part1_explore_depth
 import part1_explore_featuremaps
-from common import exploration, factor_figures
+from common import comparison, exploration, factor_figures
 from common.results import Results
 
 SCRIPTS = [part1_explore_featuremaps, part1_explore_depth, part1_explore_activation]
@@ -82,6 +82,18 @@ def test_an_exploration_from_the_command_line(script: Script, tmp_path: Path) ->
     names = {path.name for path in (tmp_path / "my figures").iterdir()}
     whats = [f"part1_explore_activation_{what}" for what in ("accuracy", "curves")]
     assert names == {*(f"{what}_{label}.png" for what in whats), f"part1_factors-{label}.png"}
+
+
+def test_a_design_at_chance_is_named_whatever_its_seeds(capsys: pytest.CaptureFixture) -> None:
+    table = pd.DataFrame(
+        {
+            "design": ["7", "9", "11", "13"],
+            "mean": [0.55, 0.108, 0.1, np.nan],  # guessing on 10,000 images gives 0.094 to 0.106
+            "low": [np.nan, -0.2, np.nan, np.nan],
+        }
+    )
+    comparison.print_untrained(table, classes=10, tested=10_000)
+    assert capsys.readouterr().out == "\nnot trained by this recipe, at chance (10 %): 11\n"
 
 
 def add_runs(results: Results, **levels: list[float]) -> None:
