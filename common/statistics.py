@@ -213,8 +213,7 @@ def effect(values: dict[str, np.ndarray], ordered: bool) -> Effect:
     samples = [np.asarray(values[name], float) for name in names]
     means = np.array([sample.mean() for sample in samples])
     best, worst = int(means.argmax()), int(means.argmin())
-    test = stats.tukey_hsd(*samples, equal_var=not spreads_differ(samples))
-    interval = test.confidence_interval(LEVEL)
+    half = half_range(samples, best, worst, equal_spreads=not spreads_differ(samples))
     slope = slope_p = np.nan
     if ordered:
         places = np.repeat(np.arange(len(samples)), [len(sample) for sample in samples])
@@ -224,8 +223,8 @@ def effect(values: dict[str, np.ndarray], ordered: bool) -> Effect:
         levels=len(samples),
         n=min(map(len, samples)),
         range=means[best] - means[worst],
-        low=max(0.0, interval.low[best, worst]),
-        high=interval.high[best, worst],
+        low=max(0.0, means[best] - means[worst] - half),
+        high=means[best] - means[worst] + half,
         best=names[best],
         worst=names[worst],
         eta_squared=eta_squared(samples),
@@ -233,6 +232,27 @@ def effect(values: dict[str, np.ndarray], ordered: bool) -> Effect:
         slope=slope,
         slope_p=slope_p,
     )
+
+
+def half_range(samples: list[np.ndarray], i: int, j: int, equal_spreads: bool) -> float:
+    """Half of the interval of the difference between the means of samples i and j.
+
+    As in scipy's tukey_hsd, which computes it for all pairs: with ten samples, 9 seconds.
+    """
+    if np.ptp(samples[i]) == np.ptp(samples[j]) == 0:
+        return 0.0
+    sizes = np.array([len(sample) for sample in samples])
+    variances = np.array([sample.var(ddof=1) for sample in samples])
+    if equal_spreads:  # Tukey and Kramer
+        freedom = sizes.sum() - len(samples)
+        variances[:] = ((sizes - 1) * variances).sum() / freedom
+        of_means = variances / sizes
+    else:  # Games and Howell
+        of_means = variances / sizes
+        a, b = of_means[[i, j]]
+        freedom = (a + b) ** 2 / (a**2 / (sizes[i] - 1) + b**2 / (sizes[j] - 1))
+    deviation = np.sqrt((of_means[i] + of_means[j]) / 2)
+    return float(stats.studentized_range.ppf(LEVEL, len(samples), freedom) * deviation)
 
 
 def eta_squared(samples: list[np.ndarray]) -> float:

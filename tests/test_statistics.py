@@ -118,6 +118,14 @@ def test_an_effect_is_its_range_with_tukeys_interval() -> None:
     assert np.isnan(effect.slope)
 
 
+@pytest.mark.parametrize("equal", [True, False])
+def test_the_interval_of_one_pair_is_scipys(equal: bool) -> None:
+    samples = [np.random.default_rng(i).normal(i, 1 + i, 4 + i) for i in range(3)]
+    found = stats.tukey_hsd(*samples, equal_var=equal).confidence_interval()
+    half = statistics.half_range(samples, 2, 0, equal_spreads=equal)
+    assert half == pytest.approx((found.high[2, 0] - found.low[2, 0]) / 2, rel=1e-6)
+
+
 def test_eta_squared_by_hand() -> None:
     a, b = np.array([1.0, 3.0]), np.array([5.0, 7.0])
     assert statistics.eta_squared([a, b]) == pytest.approx(16 / 20)
@@ -129,7 +137,7 @@ def test_where_nothing_varies_there_are_no_shares() -> None:
     constant = np.full((4, 4, 3), 0.1)
     assert all(np.isnan(share) for share in statistics.eta_squared_two(constant).values())
     flat = statistics.effect({"a": constant[0, 0], "b": constant[0, 1]}, ordered=False)
-    assert np.isnan(flat.eta_squared) and flat.range == pytest.approx(0)
+    assert np.isnan(flat.eta_squared) and (flat.range, flat.low, flat.high) == (0, 0, 0)
     assert statistics.mean_interval([0.1] * 3).sd == 0
     uneven = {"a": seeds([0.1] * 3), "b": seeds([0.1] * 5)}
     assert statistics.differences(uneven, "a")["b"].p == 1
