@@ -29,9 +29,18 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import cli, comparison, convolution, experiments, factor_figures, plotting, terminal
+from common import (
+    cli,
+    comparison,
+    convolution,
+    experiments,
+    factor_figures,
+    plotting,
+    published,
+    terminal,
+)
 from common.models import mlp_design
-from common.recipes import MODERN
+from common.recipes import MODERN, MODERN_DISTORTED
 from common.results import Results
 from common.statistics import converged, summarise
 
@@ -41,7 +50,7 @@ BASELINE = mlp_design(300, 100)  # of the paper of 1998
 ONE_LAYER = [mlp_design(width) for width in range(30, 301, 30)]
 GRID = [mlp_design(first, second) for first in (100, 200, 300) for second in (100, 200, 300)]
 
-RECIPES = [MODERN]
+RECIPES = [MODERN, MODERN_DISTORTED]
 
 
 @cli.command
@@ -75,7 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     trained = converged(frames["runs"])
     figures = {"accuracy": plotting.accuracy_by_design(frames["runs"], baseline.name)}
     if not trained.empty:
-        figures["curves"] = factor_figures.training_and_test_curves(frames["epochs"])
+        figures["curves"] = factor_figures.training_and_test_curves(
+            frames["epochs"], augmented=options.recipe.augment is not None
+        )
         if options.grid:
             layers = trained["hidden"].str.split("-", expand=True).astype(int)
             trained = trained.assign(first=layers[0], second=layers[1])
@@ -89,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.classes:
         terminal.print_classes(frames["classes"])
     drawn = experiments.save(figures, EXPERIMENT, options)
+    drawn += published.compare(options)
     terminal.print_closing(results, frames["runs"], drawn, failed)
     return 1 if failed else 0
 

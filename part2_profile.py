@@ -5,7 +5,8 @@
     python part2_profile.py --variants      compiled, in bfloat16, channels last, with int8 weights
     python part2_profile.py --trace         and traces for https://ui.perfetto.dev
 
-Networks that have not been trained yet are trained first, by the recipe `modern`, seed 0.
+Networks that have not been trained yet are trained first, seed 0: that of 1998 by the recipe
+`lecun1998`, the others by `modern`.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from common import (
 from common.evaluation import evaluate
 from common.inference import Effort, Network
 from common.models import Design, mlp_design
-from common.recipes import MODERN
+from common.recipes import LECUN1998, MODERN, Recipe
 from common.results import Results
 from common.statistics import converged, mean_or_wilson
 from common.sweep import sweep, trained
@@ -95,12 +96,18 @@ def effort(parser: cli.Parser, options: argparse.Namespace) -> Effort:
     cores = len(workers.cores()) if options.device == "cpu" else 1
     found = Effort(images, sorted({1, cores}), calls=2000, seconds=0.1)
     if options.quick:
-        found = Effort([count for count in images if count in (1, 64, 1000)], [1], 200, 0.02)
+        images = [count for count in images if count in (1, 64, 1000)]
+        found = Effort(images, [1], calls=200, seconds=0.02, processes=cores)
     if options.batch_sizes:
         if max(options.batch_sizes) > there:
             parser.error(f"--batch-sizes: there are {there} test images")
         found = found._replace(images=sorted({1, *options.batch_sizes}))
     return found
+
+
+def recipe_of(design: Design) -> Recipe:
+    """The recipe whose weights are measured."""
+    return LECUN1998 if design is part2_lenet5.PAPER else MODERN
 
 
 def load_networks(designs: Sequence[Design], options: argparse.Namespace) -> list[Network]:
@@ -123,7 +130,7 @@ def load_networks(designs: Sequence[Design], options: argparse.Namespace) -> lis
             Results(folder, experiment, columns, extras)
             for folder in (options.results_dir, options.results_dir / "weights")
         )
-        runs = [Run(d, MODERN, options.dataset, seed=0) for d in family if d in designs]
+        runs = [Run(d, recipe_of(d), options.dataset, seed=0) for d in family if d in designs]
         homes = [
             again if run.key in results and not results.weights_path(run.key).exists() else results
             for run in runs

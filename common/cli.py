@@ -110,24 +110,34 @@ def parser(description: str, recipes: Sequence[Recipe], dataset: str) -> Parser:
 
 
 def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """The options, with what they leave open filled in, see also `fill`.
+    """The options, with what they leave open filled in, see also `use` and `fill`."""
+    options = fill(parser.parse_args(argv))
+    use(next(recipe for recipe in options.recipes if recipe.name == options.recipe), options)
+    return options
 
-    `recipe` is a Recipe; `label` names it, its changes, the split and chosen designs in the names
+
+def use(named: Recipe, options: argparse.Namespace) -> None:
+    """Take a recipe, changed as the options say.
+
+    `recipe` becomes that; `label` names it, its changes, the split and chosen designs in the names
     of figures, so that one command's do not replace those of another.
     """
-    options = fill(parser.parse_args(argv))
-    named = next(recipe for recipe in options.recipes if recipe.name == options.recipe)
-    changes = {name: getattr(options, name) for name in RECIPE_OPTIONS}
-    changes = {
-        name: value
-        for name, value in changes.items()
-        if value is not None and value != getattr(named, name)
-    }
-    options.recipe = replace(named, **changes)
-    parts = [named.name, *(f"{name.replace('_', '')}{value}" for name, value in changes.items())]
+    options.recipe = changed(named, options)
+    values = {name: getattr(options.recipe, name) for name in RECIPE_OPTIONS}
+    parts = [named.name]
+    parts += [
+        f"{name.replace('_', '')}{value}"
+        for name, value in values.items()
+        if value != getattr(named, name)
+    ]
     parts += [] if options.split == "standard" else [options.split]
     options.label = "-".join([*parts, *(options.designs or ())])
-    return options
+
+
+def changed(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """A recipe with the numbers that the options give instead of its own."""
+    given = {name: getattr(options, name) for name in RECIPE_OPTIONS}
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
 def fill(options: argparse.Namespace) -> argparse.Namespace:

@@ -54,12 +54,16 @@ ROW_NAMES = {"": 0, "_layers": 1, "_operators": 1}  # columns after SETTING that
 
 
 class Effort(NamedTuple):
-    """How much is measured: images of a call, threads, calls of a latency, seconds of the rest."""
+    """How much is measured: images of a call, threads, calls of a latency, seconds of the rest.
+
+    `processes`: how many networks are profiled at once; more than one disturb each other's times.
+    """
 
     images: Sequence[int]
     threads: Sequence[int]
     calls: int
     seconds: float
+    processes: int = 1
 
 
 class Network(NamedTuple):
@@ -104,16 +108,22 @@ def measure(
         traces: a folder for a trace of each network, for Perfetto.
     """
     dataset = dataset.to(device)
+    wanted = [(network, variant) for network in networks for variant in variants]
+    profiles = workers.in_fresh_processes(
+        profiling.measure,
+        [profiling_of(*one, effort, device, traces) for one in wanted],
+        effort.processes,
+    )
     found = []
     # disable=None: no bar where the output is no terminal.
-    for network in tqdm(networks, "memory and profiles", disable=None, leave=False):
-        for variant in variants:
-            try:
-                found.append(prepare(network, variant, dataset, effort, device, traces))
-            except LabError as error:
-                if variant == "plain":
-                    raise
-                tqdm.write(f"no {variant} {network.run.design.name}: {error}")
+    bar = tqdm(profiles, "memory and profiles", len(wanted), disable=None, leave=False)
+    for (network, variant), profile in zip(wanted, bar, strict=True):
+        if not isinstance(profile, LabError):
+            found.append(prepare(network, variant, profile, dataset, device))
+        elif variant == "plain":
+            raise profile
+        else:
+            tqdm.write(f"no {variant} {network.run.design.name}: {profile}")
     peaks = {threads: [] for threads in effort.threads}
     x = dataset.normalised(dataset.test.images[: max(effort.images)])
     with tqdm(total=ROUNDS * len(found), desc="time", disable=None, leave=False) as bar:
@@ -129,21 +139,20 @@ def measure(
     return found, medians
 
 
-def prepare(
-    network: Network,
-    variant: str,
-    dataset: Dataset,
-    effort: Effort,
-    device: str,
-    traces: Path | None,
-) -> Measured:
-    """A variant of a network with all that is measured of it but its time."""
+def profiling_of(
+    network: Network, variant: str, effort: Effort, device: str, traces: Path | None
+) -> tuple:
+    """The arguments of `profiling.measure` for a variant of a network."""
     design, images = network.run.design, images_of(variant, effort)
     profiled = sorted({min(images), max(n for n in images if n <= max(VARIED_IMAGES))})
     trace = traces and traces / f"trace_{design.name}_{variant}.json"
-    profile = workers.in_fresh_process(
-        profiling.measure, network.model, design.image, variant, images, profiled, device, trace
-    )
+    return network.model, design.image, variant, images, profiled, device, trace
+
+
+def prepare(
+    network: Network, variant: str, profile: Profile, dataset: Dataset, device: str
+) -> Measured:
+    """A variant of a network in this process, to be timed."""
     model = VARIANTS[variant](copy.deepcopy(network.model).to(device).eval())
     test = network.test if variant == "plain" else evaluate(model, dataset, dataset.test)
     return Measured(network, variant, model, test, profile, {})

@@ -38,8 +38,8 @@ def draw(rows: pd.DataFrame, operators: pd.DataFrame) -> dict[str, Figure]:
 
 def note(rows: pd.DataFrame, more: str) -> str:
     """What stands below a figure: data, device, and `more`."""
-    row = rows.iloc[0]
-    return f"{row['dataset']}, {row['recipe']}, weights of seed 0; {row['device']}; {more}"
+    row, recipes = rows.iloc[0], ", ".join(rows["recipe"].unique())
+    return f"{row['dataset']}, {recipes}, weights of seed 0; {row['device']}; {more}"
 
 
 def plural(count: int, name: str) -> str:
@@ -136,7 +136,8 @@ def memory(rows: pd.DataFrame) -> Figure:
         stack(axes, chosen["design"], {name: part / 1e6 for name, part in parts.items()})
         axes.set_title(plural(count, "image"), fontsize=9)
         axes.set_ylabel("MB")
-    drawn.axes[-1].legend(fontsize=7, loc="upper left")
+    axes.margins(y=0.35)
+    axes.legend(fontsize=7, loc="upper left")
     return drawn
 
 

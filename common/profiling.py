@@ -65,7 +65,7 @@ def measure(
 ) -> Profile:
     """What calls allocate, and where their time goes; on one thread.
 
-    To be called in a fresh process, see `workers.in_fresh_process`.
+    To be called in a fresh process, see `workers.in_fresh_processes`.
 
     Args:
         network: trained, on the CPU.

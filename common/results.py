@@ -42,7 +42,8 @@ LAYER_COLUMNS = ("layer", "kind", "output", "parameters", "macs")
 TEXT = {
     *("dataset", "design", "activation", "hidden", "recipe", "class", "predicted", "variation"),
     *("device", "torch", "layer", "kind", "output", "operator", "variant", "noisy", "bound"),
-    *("method", "factor", "best", "worst", "baseline"),
+    *("method", "factor", "best", "worst", "baseline", "change"),
+    *("network", "distortions", "experiment"),
 }
 INTEGERS = {
     *("c1", "c3", "layers", "epochs", "batch_size", "seed", "parameters", "macs", "threads"),

@@ -111,14 +111,15 @@ def differences(values: dict[str, pd.Series], baseline: str) -> dict[str, Differ
     """
     others = [name for name in values if name != baseline]
     control = values[baseline]
+    pairs = [(values[name], control) for name in others]
     samples = [values[name].to_numpy(float) for name in others]
     correlations = [correlation(values[name], control) for name in others]
     if all(follows(values[name], control) for name in others):
         tests = [stats.ttest_rel(values[name].loc[control.index], control) for name in others]
-        return corrected(others, values, baseline, tests, correlations, "paired t, Holm")
+        found = corrected(pairs, tests, correlations, "paired t, Holm")
+        return dict(zip(others, found, strict=True))
     if spreads_differ([*samples, control.to_numpy(float)]):
-        tests = [stats.ttest_ind(sample, control, equal_var=False) for sample in samples]
-        return corrected(others, values, baseline, tests, correlations, "Welch, Holm")
+        return dict(zip(others, welch(pairs), strict=True))
     found = dunnett(samples, control.to_numpy(float))
     return {
         name: Difference(*found[i], correlations[i], "Dunnett") for i, name in enumerate(others)
@@ -136,33 +137,37 @@ def dunnett(
     return list(zip(found, interval.low, interval.high, test.pvalue, strict=True))
 
 
+@constants_are_expected()
+def welch(pairs: list[tuple[pd.Series, pd.Series]]) -> list[Difference]:
+    """The first of each pair against the second, by Welch's test with Holm's correction."""
+    if not pairs:
+        return []
+    tests = [stats.ttest_ind(a, b, equal_var=False) for a, b in pairs]
+    return corrected(pairs, tests, [correlation(a, b) for a, b in pairs], "Welch, Holm")
+
+
 def corrected(
-    names: list[str],
-    values: dict[str, pd.Series],
-    baseline: str,
-    tests: list,
-    correlations: list[float],
-    method: str,
-) -> dict[str, Difference]:
+    pairs: list[tuple[pd.Series, pd.Series]], tests: list, correlations: list[float], method: str
+) -> list[Difference]:
     """Differences with Holm's p-values and intervals of Bonferroni's level."""
     raw = np.array([test.pvalue for test in tests])
-    found = [values[name].mean() - values[baseline].mean() for name in names]
-    found = np.round(found, 12)  # means of equal values differ in their last bits
+    # Means of equal values differ in their last bits.
+    found = np.round([a.mean() - b.mean() for a, b in pairs], 12)
     # No spread at all: equal or different, without doubt.
-    flat = [np.ptp(values[name]) == 0 and np.ptp(values[baseline]) == 0 for name in names]
+    flat = [np.ptp(a) == 0 and np.ptp(b) == 0 for a, b in pairs]
     raw = np.where(np.isnan(raw) | flat, np.equal(found, 0).astype(float), raw)
     order = np.argsort(raw, kind="stable")
     adjusted = np.empty_like(raw)
-    steps = raw[order] * np.arange(len(raw), 0, -1)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
-    level = 1 - (1 - LEVEL) / len(names)
-    result = {}
-    for i, name in enumerate(names):
-        interval = tests[i].confidence_interval(level)
-        result[name] = Difference(
-            found[i], interval.low, interval.high, adjusted[i], correlations[i], method
+    holm = raw[order] * np.arange(len(raw), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(holm))
+    level = 1 - (1 - LEVEL) / len(pairs)
+    intervals = [test.confidence_interval(level) for test in tests]
+    return [
+        Difference(difference, interval.low, interval.high, p, correlation, method)
+        for difference, interval, p, correlation in zip(
+            found, intervals, adjusted, correlations, strict=True
         )
-    return result
+    ]
 
 
 def correlation(a: pd.Series, b: pd.Series) -> float:

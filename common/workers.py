@@ -154,25 +154,28 @@ def available(device: str) -> str:
     return device
 
 
-def in_fresh_process(function: Callable[..., object], *arguments: object) -> object:
-    """What `function` returns in a spawned process that has done nothing else.
+def in_fresh_processes(
+    function: Callable[..., object], calls: Sequence[tuple], jobs: int = 1
+) -> Iterator[object]:
+    """What `function` returns for the arguments of each call, in its order.
 
-    The profiler's own messages to the terminal are switched off in it.
-
-    Raises:
-        LabError: as raised there; the process ended without an answer, or with another error.
+    Each in a spawned process that has done nothing else, `jobs` of them at once. An error is
+    returned too, as a LabError: what was raised, or that the process ended without an answer. The
+    profiler's own messages to the terminal are switched off.
     """
-    with environment(KINETO_LOG_LEVEL="99", TORCH_CPP_LOG_LEVEL="ERROR"):
-        ours, process = spawn(answer, function, arguments)
-    try:
-        found = ours.recv()
-    except EOFError as error:
+    started: list[tuple[Connection, multiprocessing.Process]] = []
+    for done in range(len(calls)):
+        with environment(KINETO_LOG_LEVEL="99", TORCH_CPP_LOG_LEVEL="ERROR"):
+            for arguments in calls[len(started) : done + jobs]:
+                started.append(spawn(answer, function, arguments))
+        ours, process = started[done]
+        try:
+            found = ours.recv()
+        except EOFError:
+            process.join()
+            found = LabError(f"the measuring process ended {ending(process.exitcode)}")
         process.join()
-        raise LabError(f"the measuring process ended {ending(process.exitcode)}") from error
-    process.join()
-    if isinstance(found, Exception):
-        raise found
-    return found
+        yield found
 
 
 def answer(connection: Connection, function: Callable[..., object], arguments: tuple) -> None:

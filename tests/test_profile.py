@@ -115,18 +115,25 @@ def test_a_variant_that_a_network_has_not_says_why() -> None:
         VARIANTS["channels-last"](models.mlp(30))
 
 
-def ends_badly(what: str) -> None:
-    """For a process of its own."""
+def in_its_own_process(what: str) -> int:
+    """What `what` says."""
     if what == "raise":
         raise ValueError("this\nand that")
-    os._exit(7)
+    if what == "exit":
+        os._exit(7)
+    return os.getpid()
 
 
-def test_a_measuring_process_that_fails_is_told_in_one_line() -> None:
-    with pytest.raises(LabError, match=r"^ValueError: this$"):
-        workers.in_fresh_process(ends_badly, "raise")
-    with pytest.raises(LabError, match="ended"):
-        workers.in_fresh_process(ends_badly, "exit")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_measuring_process_that_fails_is_told_in_one_line(jobs: int) -> None:
+    calls = [("raise",), ("exit",), ("pid",), ("pid",)]
+    found = list(workers.in_fresh_processes(in_its_own_process, calls, jobs))
+    assert [str(error) for error in found[:2]] == [
+        "ValueError: this",
+        "the measuring process ended with exit code 7",
+    ]
+    assert all(isinstance(error, LabError) for error in found[:2])
+    assert len({os.getpid(), *found[2:]}) == 3
 
 
 def test_who_is_on_the_front() -> None:
