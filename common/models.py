@@ -216,7 +216,7 @@ def _kind(module: nn.Module) -> str:
     """A module in a word or two: `Conv2d 5x5`."""
     if isinstance(module, nn.Flatten):
         return ""
-    kind = type(module).__name__
+    kind = getattr(module, "kind", type(module).__name__)
     if isinstance(module, nn.Conv2d):
         return f"{kind} {module.kernel_size[0]}x{module.kernel_size[1]}"
     if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):

@@ -24,7 +24,8 @@ def print_list(runs: Sequence[Run], results: Results, options: argparse.Namespac
         parameters, macs = size(design)
         print(f"{design.name}: {parameters:,} parameters, {macs:,} multiply-accumulates")
         for layer in layer_table(design):
-            counts = f"{layer.parameters:>8,} {layer.macs:>9,}" if layer.parameters else ""
+            counts = f"{layer.parameters:>8,} {layer.macs:>9,}"
+            counts *= layer.parameters + layer.macs > 0
             print(f"  {layer.layer:<7} {layer.kind:<32} {layer.output:<10} {counts}".rstrip())
     missing = [run for run in runs if options.fresh or run.key not in results]
     print(f"\n{options.dataset}, {describe(options.recipe)}")

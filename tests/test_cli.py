@@ -30,7 +30,8 @@ def parse(*argv: str, script: object = part2_lenet5) -> tuple:
     dataset = "mnist" if script is part2_lenet5 else "cifar10"
     parser = cli.parser("", script.RECIPES, dataset)
     options = cli.parse(parser, argv)
-    return options, experiments.runs(parser, options, script.DESIGNS)
+    designs = script.TODAYS if script is part2_lenet5 else script.DESIGNS
+    return options, experiments.runs(parser, options, designs)
 
 
 def test_defaults_are_the_labs(monkeypatch: pytest.MonkeyPatch) -> None:

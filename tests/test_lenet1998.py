@@ -22,6 +22,8 @@ def test_connections_are_the_papers() -> None:
     found = lenet1998.connections()
     assert [found[name] for name in ("C1", "S2", "C3", "S4")] == [122304, 5880, 151600, 2000]
     assert sum(found.values()) == 340908
+    assert "340,908" in lenet1998.told() and "of the 240,000" in lenet1998.told().lower()
+    assert "150,000" in lenet1998.told()
 
 
 def test_multiply_accumulates_as_executed() -> None:
