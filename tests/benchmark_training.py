@@ -31,11 +31,16 @@ from torch import Tensor, multiprocessing, nn  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 from torchvision import datasets, transforms  # noqa: E402
 
-import part2_lenet5  # noqa: E402
 from common import LabError, data, models  # noqa: E402
 from common.data import Dataset, Examples  # noqa: E402
 from common.exploration import TUNED  # noqa: E402
-from common.recipes import TUTORIAL, Recipe  # noqa: E402
+from common.recipes import (  # noqa: E402
+    LECUN1998,
+    MODERN,
+    MODERN_DISTORTED,
+    TUTORIAL,
+    Recipe,
+)
 from common.training import (  # noqa: E402
     Epoch,
     Outcome,
@@ -46,10 +51,10 @@ from common.training import (  # noqa: E402
     train_epoch,
 )
 from common.workers import events  # noqa: E402
+from part2_lenet5 import PAPER, REPORT2017  # noqa: E402
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 WARM_UP, STEPS = 200, 2000  # of the loops with batches of 4
-REPORT2017 = part2_lenet5.RECIPES[0]
 
 
 def published_loader(name: str, data_dir: Path, workers: int) -> DataLoader:
@@ -172,6 +177,16 @@ def mnist_epochs(dataset: Dataset, data_dir: Path) -> dict[str, float]:
     }
 
 
+def modern_epochs(dataset: Dataset) -> dict[str, float]:
+    """An epoch of lenet5, of the network of 1998, and of both on distorted digits, in s."""
+    lenet5 = models.Design("lenet5", models.lenet5)
+    return {
+        "lenet5": epoch_seconds(lenet5, dataset, MODERN, 1),
+        "lenet5-1998": epoch_seconds(PAPER, dataset, LECUN1998, 1),
+        "lenet5, distorted": epoch_seconds(lenet5, dataset, MODERN_DISTORTED, 1),
+    }
+
+
 def sweep_seconds(data_dir: Path, jobs: int) -> float:
     """Four runs of a minute of lenet5-2017, start-up and figures included, in s."""
     with tempfile.TemporaryDirectory() as folder:
@@ -222,6 +237,9 @@ def main() -> None:
         ],
         ("MNIST, lenet5-2017, batch 64: an epoch", "s"): [
             mnist_epochs(mnist, options.data_dir) for _ in range(options.rounds)
+        ],
+        ("MNIST, LeNet-5 of 32 x 32, batch 64: an epoch", "s"): [
+            modern_epochs(mnist) for _ in range(options.rounds)
         ],
         ("a sweep of 4 runs, start-up included", "s"): [
             {f"--jobs {jobs}": sweep_seconds(options.data_dir, jobs) for jobs in (1, 2)}
