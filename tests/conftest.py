@@ -122,6 +122,23 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
+    """Start a script, see `processes.launch`; what still runs when the test ends is killed."""
+    from processes import launch  # it needs this module
+
+    started = []
+
+    def start(seeds: int, *more: str, folder: Path = tmp_path, **how: object) -> subprocess.Popen:
+        started.append(launch(folder, seeds, *more, **how))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
 def heed_signals() -> None:
     """In a child before it starts: ignored signals stay ignored in children.
 

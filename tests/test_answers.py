@@ -14,7 +14,8 @@ import part1_explore_depth
 import part1_explore_featuremaps
 import part2_lenet5
 import part2_mlp
-from common import convolution, exploration, statistics
+import part2_profile
+from common import convolution, exploration, inference, statistics
 from common.models import cifar_design
 
 BASELINE = cifar_design("baseline")
@@ -80,6 +81,14 @@ def test_what_convolution_buys_is_told_as_it_was_measured() -> None:
     said = convolution.sentence(convolution.side_by_side(table, "mnist"))
     assert set(table["n"]) == {5}
     assert said in " ".join(part2_mlp.__doc__.split())
+
+
+def test_what_inference_costs_is_told_as_it_was_measured() -> None:
+    rows = inference.read(RESULTS, "part2_profile", "")
+    (place,) = rows["device"].unique()
+    told = " ".join(part2_profile.__doc__.split())
+    assert part2_profile.verdict(rows[rows["dataset"] == "mnist"]) in told
+    assert place in told and rows["torch"].iloc[0] in told
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*_classes.csv")), ids=lambda path: path.stem)

@@ -1,5 +1,7 @@
 """The options: what they come to, and one clear line for each that is wrong."""
 
+import io
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -185,6 +187,31 @@ def test_any_options_make_runs_or_a_usage_error(pairs: list[tuple], synthetic: b
     assert len({run.key for run in runs}) == len(runs)
     assert all(run.dataset.startswith("synthetic") == synthetic for run in runs)
     assert options.jobs >= 1
+
+
+FLAGS = ("--grid", "--all", "--ablation", "--against-lenet5", "--classes", "--fresh")
+MORE_NAMES = (*NAMES, "--c1", "--c3", "--layers", "--activation", "--hidden")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.EXPERIMENT)
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(MORE_NAMES), VALUES), max_size=3),
+    st.lists(st.sampled_from(FLAGS), max_size=2),
+)
+def test_any_options_list_runs_or_are_a_usage_error(
+    script: object, pairs: list[tuple], flags: list[str]
+) -> None:
+    argv = [word for pair in pairs for word in pair] + flags
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        try:
+            assert script.main([*argv, "--list", "--synthetic"]) == 0
+        except SystemExit as ended:
+            assert ended.code == 2
+            assert said.getvalue().count("\n") == 1
+            return
+    assert " to train" in said.getvalue()
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.EXPERIMENT)

@@ -1,6 +1,10 @@
 """The data sets as tensors: what is in them, how they are split and normalised."""
 
+import hashlib
+import pickle
+import struct
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from torchvision import transforms
 
 from common import LabError, data, synthetic
 from common.data import Dataset, Examples, load, stratified
+from common.download import Source
 from common.models import cifar_cnn, lenet5, mlp
 from common.recipes import Recipe
 from common.training import train
@@ -149,3 +154,65 @@ def test_a_damaged_byte_is_found_before_torchvision_opens_the_file(
         (tmp_path / file).write_bytes(whole)
     with pytest.raises(LabError, match="t10k-labels-idx1-ubyte is damaged"):
         load("mnist", "standard", tmp_path)
+
+
+IMAGES = struct.pack(">IIII", 2051, 10000, 28, 28)  # magic, count, rows, columns
+LABELS = struct.pack(">II", 2049, 60000)
+DAMAGED = {
+    "magic": ("t10k-images-idx3", struct.pack(">IIII", 2049, 10000, 28, 28)),
+    "count": ("t10k-images-idx3", struct.pack(">IIII", 2051, 1 << 31, 28, 28)),
+    "sides": ("t10k-images-idx3", struct.pack(">IIII", 2051, 10000, 1 << 16, 1 << 16)),
+    "truncated": ("t10k-images-idx3", IMAGES + bytes(783)),
+    "half a header": ("t10k-images-idx3", IMAGES[:7]),
+    "empty": ("t10k-images-idx3", b""),
+    "too long": ("t10k-images-idx3", IMAGES + bytes(10000 * 784 + 1)),
+    "compressed": ("t10k-images-idx3", b"\x1f\x8b" + bytes(100)),
+    "labels out of range": ("train-labels-idx1", LABELS + bytes([10]) * 60000),
+}
+
+
+@pytest.mark.parametrize(("name", "whole"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_mnist_file_is_refused_by_name(
+    name: str, whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = f"MNIST/raw/{name}-ubyte"
+    source = fill(tmp_path, data.mnist_source(), damaged)
+    monkeypatch.setattr(data, "mnist_source", lambda: source)
+    (tmp_path / damaged).write_bytes(whole)
+    with pytest.raises(LabError, match=f"{damaged} is damaged: its MD5 sum is"):
+        load("mnist", "standard", tmp_path)
+
+
+class Hostile:
+    """Leaves a mark where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("name", ["data_batch_1", "test_batch", "batches.meta"])
+def test_a_hostile_pickle_is_refused_before_it_is_opened(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, hostile = tmp_path / "mark", f"cifar-10-batches-py/{name}"
+    whole = pickle.dumps(Hostile(mark))
+    pickle.loads(whole)
+    mark.unlink()  # it would have been made
+    source = fill(tmp_path, data.cifar10_source(), hostile)
+    monkeypatch.setattr(data, "cifar10_source", lambda: source)
+    (tmp_path / hostile).write_bytes(whole)
+    with pytest.raises(LabError, match=f"{hostile} is damaged"):
+        load("cifar10", "standard", tmp_path)
+    assert not mark.exists()
+
+
+def fill(folder: Path, source: Source, but: str) -> Source:
+    """Files of a few bytes in the place of a data set's; their sums, of one the published."""
+    for file in source.files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(b"few bytes")
+    few = hashlib.md5(b"few bytes").hexdigest()
+    return replace(source, files=dict.fromkeys(source.files, few) | {but: source.files[but]})

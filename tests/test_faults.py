@@ -6,72 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, heed_signals, measured
+from conftest import measured
+from processes import Start, finish, wait_for_line, workers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells a process's children")
-
-SCRIPT = "part2_lenet5.py"
-OPTIONS = ["--synthetic", "--epochs", "2", "--designs", "lenet5-2017", "lenet5-relu", "--seeds"]
-
-
-Start = Callable[..., subprocess.Popen]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Start the script; what is still running when the test ends is killed."""
-    started = []
-
-    def start(seeds: int, *more: str, folder: Path = tmp_path) -> subprocess.Popen:
-        started.append(launch(folder, seeds, *more))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def launch(folder: Path, seeds: int, *more: str) -> subprocess.Popen:
-    """The script, in a process group of its own as a shell would put it."""
-    folders = ["--results-dir", folder / "results", "--figures-dir", folder / "figures"]
-    return subprocess.Popen(
-        [sys.executable, ROOT / SCRIPT, *OPTIONS, str(seeds), *folders, *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=heed_signals,
-    )
-
-
-def finish(folder: Path, seeds: int, *more: str) -> None:
-    process = launch(folder, seeds, *more)
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-
-
-def workers(pid: int) -> list[int]:
-    """The processes that train: children that were spawned by multiprocessing."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [
-        int(child)
-        for child in children
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
-
-
-def wait_for_line(process: subprocess.Popen, start: str) -> None:
-    for line in process.stdout:
-        if line.startswith(start):
-            return
-    raise AssertionError(f"no line begins with {start}: {process.stderr.read()}")
-
 
 SAID = "interrupted: finished runs are kept; the same command, without --fresh, carries on\n"
 
@@ -121,7 +63,7 @@ def test_a_script_killed_again_and_again_ends_at_the_same_files(
 ) -> None:
     moments = random.Random(0)
     kills = 0
-    for _ in range(8):
+    for _ in range(20):
         process = start(3)
         try:
             process.wait(timeout=moments.uniform(3, 12))
@@ -160,22 +102,23 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.faults
-def test_a_killed_worker_costs_its_run_alone(
-    tmp_path: Path, undisturbed: dict[str, str], start: Start
+@pytest.mark.parametrize("killed", [1, 2])
+def test_killed_workers_cost_their_runs_alone(
+    tmp_path: Path, killed: int, undisturbed: dict[str, str], start: Start
 ) -> None:
     process = start(3, "--jobs", "2")
     wait_for_line(process, "[1/6]")
-    victim = workers(process.pid)[0]
-    os.kill(victim, signal.SIGKILL)
+    for victim in workers(process.pid)[:killed]:
+        os.kill(victim, signal.SIGKILL)
     out, said = process.communicate(timeout=300)
     assert process.returncode == 1
-    assert "failed: its process ended by SIGKILL" in said
+    assert said.count("failed: its process ended by SIGKILL") == killed
     assert "the same command tries again" in out
     (failed,) = [line for line in out.splitlines() if line.startswith("failed: ")]
-    run = failed.removeprefix("failed: ").split(";")[0]
-    assert run in said
+    runs = failed.removeprefix("failed: ").split(";")[0].split(", ")
+    assert len(runs) == killed and all(run in said for run in runs)
     frame = pd.read_csv(tmp_path / "results" / "part2_lenet5.csv")
-    assert len(frame) == 5
+    assert len(frame) == 6 - killed
     finish(tmp_path, 3)
     assert measured(tmp_path / "results") == undisturbed
 

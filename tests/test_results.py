@@ -1,5 +1,6 @@
 """The result files: what is written is read again, and nothing is ever torn or lost."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +135,26 @@ def test_a_damaged_file_is_named_with_its_line_and_left_alone(
         make(tmp_path)
     assert "\n" not in str(failure.value)
     assert path.read_text() == damaged
+
+
+@given(st.data())
+def test_any_damage_is_read_or_told_in_one_line(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make(folder).add(key(), rows())
+        path = folder / data.draw(st.sampled_from(sorted(files(folder))))
+        whole = path.read_bytes()
+        start = data.draw(st.integers(0, len(whole)))
+        end = data.draw(st.integers(start, min(len(whole), start + 40)))
+        path.write_bytes(whole[:start] + data.draw(st.binary(max_size=20)) + whole[end:])
+        damaged = path.read_bytes()
+        try:
+            results = make(folder)
+        except LabError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
+        else:
+            assert all(len(results.frame(table).columns) for table in results.tables)
+        assert path.read_bytes() == damaged
 
 
 def test_a_binary_file_is_refused_by_name(tmp_path: Path) -> None:

@@ -1,0 +1,125 @@
+"""How far does a sweep scale? One command, three tables in one file:
+
+    python tests/benchmark_scaling.py         about 8 minutes on 2 cores; let nothing else run
+
+Measured: four runs of a minute with 1 rank and with 2 (torchrun, on this machine); how long the
+writer takes for a finished run when the results hold 1,000 to 10,000. Simulated from these and from
+recorded run times: 10,000 runs of the tutorial's recipe on 1 to 256 workers, with the writer and
+without it. Nothing is asserted: a benchmark tells. Writes results/benchmark_scaling.csv.
+"""
+
+import argparse
+import heapq
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import torch  # noqa: E402
+
+from common.recipes import TUTORIAL  # noqa: E402
+from common.results import Results  # noqa: E402
+
+ARGUMENTS = ("c1", "c3", "layers", "activation")
+RUNS = 10_000
+WORKERS = [2**power for power in range(9)]
+SIZES = [1_000, 5_000, 10_000]  # runs that the results hold
+
+
+def seconds_with_ranks(ranks: int, data_dir: Path) -> float:
+    """Four runs of a minute of lenet5-2017 under torchrun, start-up and figures included."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--designs", "lenet5-2017", "--seeds", "4", "--epochs", "20"]
+        options += ["--data-dir", str(data_dir), "--results-dir", folder, "--figures-dir", folder]
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        launcher += ["--nproc-per-node", str(ranks), str(ROOT / "part2_lenet5.py")]
+        started = time.perf_counter()
+        subprocess.run([*launcher, *options], check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - started
+
+
+def seconds_to_write(held: int) -> float:
+    """Median time to add a run of the tutorial's recipe to results that hold `held` runs."""
+    rows = {
+        "runs": [(62006, 651720, 1.2345, 0.54321, 1.2345, 0.5432, 33.456, 1, "cpu", "2.6.0")],
+        "epochs": [(epoch, 1.2345, 0.54321, 1.2345, 0.5432, 16.789) for epoch in (1, 2)],
+        "classes": [(f"class {i}", 543, 1000, 0.543) for i in range(10)],
+    }
+    numbers = (2, 4, 0.001, 0.9)
+    with tempfile.TemporaryDirectory() as folder:
+        results = Results(Path(folder), "sweep", ARGUMENTS)
+        keys = [
+            ("cifar10", "7", 6, 16, 7, "relu", "tutorial", *numbers, seed) for seed in range(held)
+        ]
+        # As many rows as runs have, written as files and read again, as a sweep would find them.
+        for table in results.tables:
+            lines = [[str(cell) for cell in (*key, *row)] for key in keys for row in rows[table]]
+            frame = pd.DataFrame(lines, columns=list(results.columns(table)))
+            frame.to_csv(results.path(table), index=False)
+        results = Results(Path(folder), "sweep", ARGUMENTS)
+        seconds = []
+        for seed in range(held, held + 5):
+            started = time.perf_counter()
+            results.add((*keys[0][:-1], seed), rows)
+            seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds))
+
+
+def simulate(runs: np.ndarray, workers: int, writing: np.ndarray) -> float:
+    """Seconds until the last of `runs` is written.
+
+    A worker takes the next run when it has finished one; one writer takes `writing[i]` seconds for
+    the i-th that arrives.
+    """
+    free = [0.0] * workers
+    finished = []
+    for seconds in runs:
+        finished.append(heapq.heappop(free) + seconds)
+        heapq.heappush(free, finished[-1])
+    written = 0.0
+    for arrival, seconds in zip(sorted(finished), writing, strict=True):
+        written = max(written, arrival) + seconds
+    return written
+
+
+def main() -> None:
+    """Measure, simulate, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    default = os.environ.get("LAB_DATA_DIR", ROOT / "data")
+    parser.add_argument("--data-dir", type=Path, default=default, help="of MNIST")
+    options = parser.parse_args()
+    rows = []
+
+    def tell(what: str, amount: int, seconds: float, efficiency: float | None = None) -> None:
+        rows.append({"what": what, "amount": amount, "seconds": seconds, "efficiency": efficiency})
+
+    measured = [seconds_to_write(held) for held in SIZES]
+    for held, seconds in zip(SIZES, measured, strict=True):
+        tell("to write a run, by runs held", held, seconds)
+    alone, both = (seconds_with_ranks(ranks, options.data_dir) for ranks in (1, 2))
+    tell("4 runs of a minute, by ranks", 1, alone, 1.0)
+    tell("4 runs of a minute, by ranks", 2, both, alone / both / 2)
+
+    recorded = Results(ROOT / "results", "part1_explore_depth", ARGUMENTS).frame()
+    recorded = recorded[recorded["recipe"] == TUTORIAL.name]["train_seconds"]
+    runs = np.random.default_rng(0).choice(recorded, RUNS)
+    writing = np.interp(np.arange(RUNS), [0, *SIZES], [0, *measured])
+    for name, times in (("", writing), (", were writing free", np.zeros(RUNS))):
+        for workers in WORKERS:
+            seconds = simulate(runs, workers, times)
+            tell(f"10,000 runs, by workers{name}", workers, seconds, runs.sum() / workers / seconds)
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False, float_format="%.3g", na_rep=""))
+    table["cores"], table["torch"] = os.cpu_count(), torch.__version__
+    table.to_csv(ROOT / "results" / "benchmark_scaling.csv", index=False, float_format="%.4g")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""What is around a script fails it: the disk, the folder, the terminal, the locale."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT, heed_signals, measured
+from processes import OPTIONS, SCRIPT, Start, finish, wait_for_line
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="limits and pipes as Linux has them"),
+    pytest.mark.faults,
+]
+
+
+def no_file_above(size: int) -> Callable[[], None]:
+    """What lets a process write no file of more bytes: to it, the disk is full."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    finish(folder, 2)
+    return measured(folder / "results")
+
+
+@pytest.mark.parametrize("size", [100_000, 2_000], ids=["weights", "tables"])
+def test_a_full_disk_is_one_line_and_tears_nothing(
+    size: int, tmp_path: Path, start: Start, undisturbed: dict[str, str]
+) -> None:
+    process = start(2, "--jobs", "1", before=no_file_above(size))
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert said.count("\n") == 1 and said.startswith("error: cannot write"), said
+    for path in (tmp_path / "results").rglob("*.*"):
+        assert path.suffix != ".tmp"
+        assert path.suffix != ".csv" or path.read_text().endswith("\n")
+    finish(tmp_path, 2)
+    assert measured(tmp_path / "results") == undisturbed
+
+
+def test_a_results_folder_that_is_removed_costs_nothing(
+    tmp_path: Path, start: Start, undisturbed: dict[str, str]
+) -> None:
+    """What was measured is written again with the next run."""
+    process = start(2, "--jobs", "1")
+    wait_for_line(process, "[1/")
+    shutil.rmtree(tmp_path / "results")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    found = measured(tmp_path / "results")
+    found.pop("part2_lenet5_layers.csv", None)  # written once, before the first run
+    assert found == {name: undisturbed[name] for name in found}
+    assert set(found) >= {"part2_lenet5.csv", "part2_lenet5_classes.csv"}
+
+
+def test_a_results_folder_that_becomes_a_file_is_one_line(tmp_path: Path, start: Start) -> None:
+    process = start(2, "--jobs", "1")
+    wait_for_line(process, "[1/")
+    kept = tmp_path / "kept"
+    (tmp_path / "results").rename(kept)
+    (tmp_path / "results").write_text("in the way")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert said.count("\n") == 1 and said.startswith("error: cannot write"), said
+    assert len(pd.read_csv(kept / "part2_lenet5.csv")) == 1
+
+
+def test_ctrl_c_twice_is_as_once(tmp_path: Path, start: Start) -> None:
+    process = start(50)
+    wait_for_line(process, "[1/")
+    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.startswith("interrupted: finished runs are kept") and said.count("\n") == 1, said
+    assert len(pd.read_csv(tmp_path / "results" / "part2_lenet5.csv")) >= 1
+
+
+def test_head_reads_what_it_wants(tmp_path: Path, undisturbed: dict[str, str]) -> None:
+    folders = ["--results-dir", tmp_path / "results", "--figures-dir", tmp_path / "figures"]
+    script = subprocess.Popen(
+        [sys.executable, ROOT / SCRIPT, *OPTIONS, "2", *folders],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_signals,
+    )
+    head = subprocess.run(["head", "-n", "1"], stdin=script.stdout, capture_output=True, text=True)
+    script.stdout.close()
+    script.stdout = None
+    _, said = script.communicate(timeout=120)
+    assert head.stdout == "4 of 4 runs to train, 2 at once\n" or "to train" in head.stdout
+    assert (script.returncode, said) == (1, "")
+    assert len(pd.read_csv(tmp_path / "results" / "part2_lenet5.csv")) >= 1
+    finish(tmp_path, 2)
+    assert measured(tmp_path / "results") == undisturbed
+
+
+@pytest.mark.parametrize(
+    "surroundings",
+    [
+        {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+    ids=["no home", "locale C"],
+)
+def test_no_home_and_no_locale_change_nothing(
+    surroundings: dict[str, str], tmp_path: Path, start: Start, undisturbed: dict[str, str]
+) -> None:
+    kept = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    process = start(2, **{**kept, **surroundings})
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    assert measured(tmp_path / "results") == undisturbed
+    assert list((tmp_path / "figures").glob("*.png"))
