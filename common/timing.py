@@ -47,9 +47,9 @@ def latency(model: nn.Module, x: Tensor, threads: int, calls: int) -> Latency:
 
 
 def seconds_of_a_call(model: nn.Module, x: Tensor, threads: int, at_least: float) -> float:
-    """Median seconds of a call with `x`, measured for `at_least` so many seconds."""
+    """Median seconds of a call with `x`, measured for `at_least` so many seconds, or once."""
     calls_of = timer_of(model, x, threads)
-    calls_of.timeit(1)
+    # It begins with calls that tell how many to measure at once, and so warms up.
     return calls_of.blocked_autorange(min_run_time=at_least).median
 
 
@@ -77,7 +77,7 @@ def peaks(device: str, threads: int) -> Peaks:
     names = {"a": a, "source": source, "target": torch.empty_like(source)}
 
     def seconds(statement: str) -> float:
-        return timer(statement, names, threads, device).blocked_autorange(min_run_time=0.5).median
+        return timer(statement, names, threads, device).blocked_autorange(min_run_time=0.2).median
 
     return Peaks(
         flops=2 * MATRIX**3 / seconds("a @ a"),

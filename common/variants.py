@@ -39,6 +39,8 @@ def compiled(network: nn.Module) -> nn.Module:
         raise UnavailableError("torch.compile needs a C++ compiler, and there is none")
     # Its search for compilers warns that there is no CUDA, which nobody asked of it.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    # Networks share the code that is compiled, that of Sequential, for each of them and each shape.
+    torch._dynamo.config.recompile_limit = 1000
     return torch.compile(network, dynamic=False)
 
 

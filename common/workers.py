@@ -174,8 +174,9 @@ def in_fresh_processes(
         except EOFError:
             process.join()
             found = LabError(f"the measuring process ended {ending(process.exitcode)}")
-        process.join()
         yield found
+    for _, process in started:
+        process.join()
 
 
 def answer(connection: Connection, function: Callable[..., object], arguments: tuple) -> None:
