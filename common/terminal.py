@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,10 @@ def print_list(runs: Sequence[Run], results: Results, options: argparse.Namespac
             print(f"  {layer.layer:<7} {layer.kind:<32} {layer.output:<10} {counts}".rstrip())
     missing = [run for run in runs if options.fresh or run.key not in results]
     print(f"\n{options.dataset}, {describe(options.recipe)}")
-    print(f"{len(runs)} runs, {len(missing)} to train: {', '.join(map(str, missing)) or 'none'}")
+    several = len({run.dataset for run in runs}) > 1
+    names = [f"{run} on {run.dataset}" if several else str(run) for run in missing]
+    said = f"{len(runs)} runs, {len(missing)} to train: {', '.join(names) or 'none'}"
+    print(textwrap.fill(said, 79, subsequent_indent="  "))
     seconds = [recorded_seconds(run, results) for run in missing]
     known = [value for value in seconds if value is not None]
     if known:
