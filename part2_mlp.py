@@ -14,8 +14,12 @@ Measured on MNIST's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu
     modern    300      5  98.51 %  98.44 to 98.58  0.0462
     modern    300-100  5  98.64 %  98.58 to 98.70  0.0435
 
-So 120 neurons do nearly what 300 do, and a second layer of 100 removes a tenth of the errors. And
-what convolution buys (5 seeds each):
+    modern-distorted    300      5  99.20 %  99.16 to 99.24  0.0275
+    modern-distorted    300-100  5  99.35 %  99.27 to 99.43  0.0203
+
+So 120 neurons do nearly what 300 do, a second layer of 100 removes a tenth of the errors, and
+training on digits distorted anew in every epoch halves them. And what convolution buys (5 seeds
+each):
 
 On digits shifted by 2 pixels LeNet-5 errs on 3.2 % and an MLP of its size on 13.4 %; it needs 30 %
 of the images to err no more than the MLP does with all; when the pixels are permuted, so that
@@ -94,9 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             figures["grid"] = factor_figures.heat_map(trained, "first", "second")
         elif not options.hidden:
             one = trained[~trained["hidden"].str.contains("-")]
-            widths = one.groupby("hidden", sort=False)["test_accuracy"]
-            comparison.report_width(one, results, dict(iter(widths)))
-            figures["width"] = accuracy_by_width(trained)
+            widths = dict(iter(one.groupby("hidden", sort=False)["test_accuracy"]))
+            if len(widths) > 1:
+                comparison.report_width(one, results, widths)
+                figures["width"] = accuracy_by_width(trained)
     if options.classes:
         terminal.print_classes(frames["classes"])
     drawn = experiments.save(figures, EXPERIMENT, options)
