@@ -14,10 +14,12 @@ Measured on MNIST's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu
     modern      lenet5        5  99.26 %  99.23 to 99.30  0.0226
     modern      lenet5-relu   5  99.37 %  99.31 to 99.43  0.0199
     modern      lenet5-2017   5  98.95 %  98.86 to 99.05  0.0354
+    lecun1998   lenet5-1998   5  98.97 %  98.80 to 99.15  0.5427
 
 So the 2017 report's accuracy (up to 98 %) is reached; its loss (below 0.05) by one of ten seeds of
 its network, not by their mean. ReLU with max-pooling makes a third fewer errors than tanh with
-average pooling, and a good schedule about halves the errors of all.
+average pooling, and a good schedule about halves the errors of all. The network of 1998, to its
+last parameter, errs on 1.03 % here, and on 0.95 % in its paper, which the interval covers.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
 
@@ -111,7 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("\n" + textwrap.fill(lenet1998.told(), 79))
         return 0
     frames, failed = experiments.measure(runs, results, options)
-    print_reported_loss(frames["epochs"])
+    if options.recipe.loss is F.cross_entropy:
+        print_reported_loss(frames["epochs"])
     if options.classes:
         terminal.print_classes(frames["classes"])
     figures = experiments.save(draw(frames, runs, results, options), EXPERIMENT, options)
@@ -158,9 +162,11 @@ def draw(
     options: argparse.Namespace,
 ) -> dict[str, Figure]:
     """All figures; those that show digits only where the data (and weights) are at hand."""
-    reported = (REPORTED_LOSS, f"report of 2017: {REPORTED_LOSS}")
+    told = {"loss_name": "equation 9 of the paper"}
+    if options.recipe.loss is F.cross_entropy:  # as in the report of 2017
+        told = {"loss_line": (REPORTED_LOSS, f"report of 2017: {REPORTED_LOSS}")}
     figures = {
-        "curves": plotting.learning_curves(frames["epochs"], loss_line=reported),
+        "curves": plotting.learning_curves(frames["epochs"], **told),
         "accuracy": plotting.accuracy_by_design(frames["runs"]),
         "confusion": plotting.confusion_matrices(frames["confusion"]),
     }

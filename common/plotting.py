@@ -54,12 +54,17 @@ def styles(names: Sequence[str]) -> dict[str, dict]:
     return {name: {"color": colour, "linestyle": line} for name, colour, line in looks}
 
 
-def learning_curves(epochs: pd.DataFrame, loss_line: tuple[float, str] | None = None) -> Figure:
+def learning_curves(
+    epochs: pd.DataFrame,
+    loss_line: tuple[float, str] | None = None,
+    loss_name: str = "cross-entropy, nats",
+) -> Figure:
     """Loss and accuracy on the test set by epoch: every seed thin, the mean thick.
 
     Args:
         epochs: rows of the epochs table.
         loss_line: a loss to mark, and what it is.
+        loss_name: what loss it is that was measured.
     """
     drawn = figure("Loss and accuracy on the test set by epoch", caption(epochs), height=3.4)
     for axes, column, scale in zip(
@@ -74,7 +79,7 @@ def learning_curves(epochs: pd.DataFrame, loss_line: tuple[float, str] | None = 
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     loss, accuracy = drawn.axes
-    loss.set_ylabel("test loss (cross-entropy, nats)")
+    loss.set_ylabel(f"test loss ({loss_name})")
     loss.set_yscale("log")
     loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     loss.yaxis.set_major_formatter("{x:g}")  # 0.05 rather than 5 x 10^-2
