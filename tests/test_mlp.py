@@ -125,7 +125,7 @@ def test_diverged_mlps_are_named_and_left_out(
     summary = said.split("train s\n")[1].splitlines()[0].split()
     assert summary[:2] == ["30", str(3 - len(lost))]
     drawn = {path.name.split("_")[2] for path in (tmp_path / "figures").iterdir()}
-    assert drawn == ({"accuracy"} if len(lost) == 3 else {"accuracy", "curves", "width"})
+    assert drawn == ({"accuracy"} if len(lost) == 3 else {"accuracy", "curves"})
 
 
 def test_a_grid_has_shares_and_a_heat_map(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

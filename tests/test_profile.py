@@ -127,10 +127,9 @@ def in_its_own_process(what: str) -> int:
     return os.getpid()
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_measuring_process_that_fails_is_told_in_one_line(jobs: int) -> None:
+def test_a_measuring_process_that_fails_is_told_in_one_line() -> None:
     calls = [("raise",), ("exit",), ("pid",), ("pid",)]
-    found = list(workers.in_fresh_processes(in_its_own_process, calls, jobs))
+    found = list(workers.in_fresh_processes(in_its_own_process, calls, jobs=2))
     assert [str(error) for error in found[:2]] == [
         "ValueError: this",
         "the measuring process ended with exit code 7",

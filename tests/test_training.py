@@ -155,7 +155,7 @@ def test_the_baseline_has_the_same_numbers_under_any_name(objects: Dataset) -> N
 
 @pytest.mark.real_data
 def test_lenet5_2017_reads_mnist_after_an_epoch(data_dir: Path) -> None:
-    recipe = replace(part2_lenet5.RECIPES[0], epochs=1)
+    recipe = replace(part2_lenet5.REPORT2017, epochs=1)
     outcome = train(lenet5_2017, load("mnist", "standard", data_dir), recipe, seed=0)
     assert outcome.test.accuracy >= 0.92
 
