@@ -93,8 +93,9 @@ def training_and_test_curves(epochs: pd.DataFrame, augmented: bool = False) -> F
         axes.set_axis_off()
     for axes in panels[:, 0]:
         axes.set_ylabel("loss (nats)")
-    for axes in panels[-1]:
+    for axes in panels.flat[max(0, len(designs) - columns) : len(designs)]:  # with none below
         axes.set_xlabel("epoch")
+        axes.tick_params(labelbottom=True)
     return drawn
 
 
@@ -108,9 +109,10 @@ def heat_map(runs: pd.DataFrame, rows: str, columns: str) -> Figure:
     spread = spread.reindex(index=grid.index, columns=grid.columns)
     image = axes.imshow(100 * grid, cmap="viridis", aspect="auto")
     middle = 100 * np.nanmean(grid.to_numpy())
+    digits = 1 if 100 * np.nanmax(grid) - 100 * np.nanmin(grid) > 1 else 2
     for (i, j), mean in np.ndenumerate(100 * grid.to_numpy()):
         if np.isfinite(mean):
-            text = f"{mean:.1f}\n{100 * spread.to_numpy()[i, j]:.1f}"
+            text = f"{mean:.{digits}f}\n{100 * spread.to_numpy()[i, j]:.{digits}f}"
             shade = "white" if mean < middle else "black"
             axes.text(j, i, text, ha="center", va="center", fontsize=9, color=shade)
     axes.set_xticks(range(len(grid.columns)), grid.columns)
