@@ -1,6 +1,6 @@
 """How far does a sweep scale? One command, three tables in one file:
 
-    python tests/benchmark_scaling.py         about 8 minutes on 2 cores; let nothing else run
+    python tests/benchmark_scaling.py         let nothing else run meanwhile
 
 Measured: four runs of a minute with 1 rank and with 2 (torchrun, on this machine); how long the
 writer takes for a finished run when the results hold 1,000 to 10,000. Simulated from these and from

@@ -178,7 +178,7 @@ def mnist_epochs(dataset: Dataset, data_dir: Path) -> dict[str, float]:
 
 
 def modern_epochs(dataset: Dataset) -> dict[str, float]:
-    """An epoch of lenet5, of the network of 1998, and of both on distorted digits, in s."""
+    """An epoch of lenet5, of the network of 1998, and of lenet5 on distorted digits, in s."""
     lenet5 = models.Design("lenet5", models.lenet5)
     return {
         "lenet5": epoch_seconds(lenet5, dataset, MODERN, 1),

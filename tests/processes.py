@@ -17,7 +17,6 @@ def launch(
     folder: Path,
     seeds: int,
     *more: str,
-    before: Callable[[], None] = lambda: None,
     **environment: str,
 ) -> subprocess.Popen:
     """The script, in a process group of its own as a shell would put it.
@@ -26,14 +25,9 @@ def launch(
         folder: what results and figures go below.
         seeds: how many of each of the two designs.
         more: further options.
-        before: called in the child before the script starts.
         environment: all of it; without it, this process's.
     """
     folders = ["--results-dir", folder / "results", "--figures-dir", folder / "figures"]
-
-    def prepare() -> None:
-        heed_signals()
-        before()
 
     return subprocess.Popen(
         [sys.executable, ROOT / SCRIPT, *OPTIONS, str(seeds), *folders, *more],
@@ -41,7 +35,7 @@ def launch(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=prepare,
+        preexec_fn=heed_signals,
         env=environment or None,
     )
 

@@ -153,7 +153,8 @@ def test_any_damage_is_read_or_told_in_one_line(data: st.DataObject) -> None:
         except LabError as error:
             assert str(error).startswith(str(path)) and "\n" not in str(error)
         else:
-            assert all(len(results.frame(table).columns) for table in results.tables)
+            for table in results.tables:
+                results.frame(table)
         assert path.read_bytes() == damaged
 
 

@@ -1,7 +1,6 @@
 """What is around a script fails it: the disk, the folder, the terminal, the locale."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -12,6 +11,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT, heed_signals, measured
 from processes import OPTIONS, SCRIPT, Start, finish, wait_for_line
+
+resource = pytest.importorskip("resource", reason="Windows has no such limits")
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="limits and pipes as Linux has them"),
@@ -47,7 +48,7 @@ def test_a_full_disk_is_one_line_and_tears_nothing(
     assert measured(tmp_path / "results") == undisturbed
 
 
-def test_a_results_folder_that_is_removed_costs_nothing(
+def test_a_results_folder_that_is_removed_costs_no_run(
     tmp_path: Path, start: Start, undisturbed: dict[str, str]
 ) -> None:
     """What was measured is written again with the next run."""
@@ -57,9 +58,8 @@ def test_a_results_folder_that_is_removed_costs_nothing(
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     found = measured(tmp_path / "results")
-    found.pop("part2_lenet5_layers.csv", None)  # written once, before the first run
-    assert found == {name: undisturbed[name] for name in found}
-    assert set(found) >= {"part2_lenet5.csv", "part2_lenet5_classes.csv"}
+    layers = "part2_lenet5_layers.csv"  # written once, before the first run
+    assert found == {name: text for name, text in undisturbed.items() if name != layers}
 
 
 def test_a_results_folder_that_becomes_a_file_is_one_line(tmp_path: Path, start: Start) -> None:
@@ -98,7 +98,7 @@ def test_head_reads_what_it_wants(tmp_path: Path, undisturbed: dict[str, str]) -
     script.stdout.close()
     script.stdout = None
     _, said = script.communicate(timeout=120)
-    assert head.stdout == "4 of 4 runs to train, 2 at once\n" or "to train" in head.stdout
+    assert head.stdout.startswith("4 of 4 runs to train")
     assert (script.returncode, said) == (1, "")
     assert len(pd.read_csv(tmp_path / "results" / "part2_lenet5.csv")) >= 1
     finish(tmp_path, 2)
