@@ -1,9 +1,9 @@
 """Part 2: how well does a network without convolutions read handwritten digits?
 
-python part2_mlp.py                     one hidden layer of 30 to 300 neurons, and 300-100
-python part2_mlp.py --grid              two hidden layers, each of 100, 200 and 300
-python part2_mlp.py --hidden 500 150    hidden layers of one's own
-python part2_mlp.py --against-lenet5    what convolution buys a network of the same size
+    python part2_mlp.py                     one hidden layer of 30 to 300 neurons, and 300-100
+    python part2_mlp.py --grid              two hidden layers, each of 100, 200 and 300
+    python part2_mlp.py --hidden 500 150    hidden layers of one's own
+    python part2_mlp.py --against-lenet5    what convolution buys a network of the same size
 
 Measured on MNIST's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
 

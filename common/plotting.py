@@ -165,6 +165,8 @@ def dots_and_intervals(
     axes.errorbar(place, 100 * means["mean"], half, **look)
     crowded = sum(map(len, names)) > 60
     axes.set_xticks(range(len(names)), names, rotation=45 if crowded else 0)
+    if len(names) < 3:  # or dots and bar lie far from their tick
+        axes.set_xlim(-1, len(names))
     axes.grid(axis="y", alpha=0.3)
 
 
