@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from common.files import replacing
+from common.files import alone_in, replacing
 from common.statistics import converged, summarise
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -43,7 +43,7 @@ def figure(title: str, note: str, height: float, width: float = WIDTH) -> Figure
 
 def save(drawn: Figure, path: Path) -> Path:
     """Write a figure in one piece, without the version of matplotlib in it; returns `path`."""
-    with replacing(path) as beside:
+    with alone_in(path.parent), replacing(path) as beside:
         drawn.savefig(beside, format="png", dpi=150, metadata={"Software": None})
     return path
 

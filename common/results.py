@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from common import LabError
-from common.files import locked, write_csv
+from common.files import alone_in, locked, write_csv
 
 Key = tuple[str | int | float, ...]
 
@@ -238,13 +238,14 @@ def merge_csv(
     Other rows of the file stay; groups of equal keys are sorted by them. `unique` is as for
     `read_csv`, by default `key`.
     """
-    groups: dict[Key, list[list[str]]] = {}
-    for values, cells in read_csv(path, columns, unique or key):
-        groups.setdefault(tuple(values[:key]), []).append(cells)
     fresh: dict[Key, list[list[str]]] = {}
     for row in rows:
         cells = [write_cell(*cell) for cell in zip(columns, row, strict=True)]
         fresh.setdefault(tuple(row[:key]), []).append(cells)
-    groups.update(fresh)
-    lines = [cells for _, group in sorted(groups.items()) for cells in group]
-    write_csv(path, [columns, *lines])
+    with alone_in(path.parent):
+        groups: dict[Key, list[list[str]]] = {}
+        for values, cells in read_csv(path, columns, unique or key):
+            groups.setdefault(tuple(values[:key]), []).append(cells)
+        groups.update(fresh)
+        lines = [cells for _, group in sorted(groups.items()) for cells in group]
+        write_csv(path, [columns, *lines])

@@ -1,5 +1,6 @@
 """The result files: what is written is read again, and nothing is ever torn or lost."""
 
+import multiprocessing
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from common import LabError
 from common.files import replacing
-from common.results import Key, Results, read_cell, write_cell
+from common.plotting import figure, save
+from common.results import Key, Results, merge_csv, read_cell, write_cell
 
 HEADER = "dataset,design,hidden,recipe,epochs,batch_size,lr,momentum,seed"
 
@@ -195,6 +197,27 @@ def test_layers_of_other_designs_stay(tmp_path: Path) -> None:
     frame = pd.read_csv(tmp_path / "part2_mlp_layers.csv")
     assert list(frame["design"]) == [100, 30]
     assert list(frame["kind"]) == ["Linear", "Linear, ReLU"]
+
+
+def merge_and_draw(folder: Path, name: str) -> None:
+    for i in range(20):
+        merge_csv(folder / "shared.csv", ("design", "n"), 1, [(f"{name}-{i}", i)])
+        save(figure(name, "", height=1), folder / "shared.png")
+
+
+def test_scripts_that_end_at_once_lose_nothing_of_what_they_share(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=merge_and_draw, args=(tmp_path, name)) for name in ("one", "two")
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    written = pd.read_csv(tmp_path / "shared.csv")
+    assert set(written["design"]) == {f"{name}-{i}" for name in ("one", "two") for i in range(20)}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "shared.csv", "shared.png"]
 
 
 def test_damaged_layers_are_named_too(tmp_path: Path) -> None:
