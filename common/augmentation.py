@@ -21,7 +21,11 @@ def flip_and_shift(images: Tensor, random: torch.Generator, pixels: int = 2) -> 
     columns = reflected(torch.arange(width) + right, width)  # (N, W)
     mirrored = torch.rand(count, 1, generator=random) < 0.5
     columns = torch.where(mirrored, width - 1 - columns, columns)
-    pixel = (rows[:, :, None] * width + columns[:, None, :]).view(count, 1, -1).to(images.device)
+    pixel = (
+        (rows[:, :, None] * width + columns[:, None, :])
+        .view(count, 1, -1)
+        .to(images.device, non_blocking=True)
+    )
     return images.flatten(2).gather(2, pixel.expand(-1, channels, -1)).view_as(images)
 
 
@@ -56,6 +60,6 @@ def distort(
     # Where a pixel of the result comes from, on axes from -1 to 1.
     across = torch.stack([1 / (sizes * narrow), uniform(shear), uniform(2 * shift / width)], 1)
     down = torch.stack([none, narrow / sizes, uniform(2 * shift / height)], 1)
-    maps = torch.stack([across, down], 1).to(images.device)  # (N, 2, 3)
+    maps = torch.stack([across, down], 1).to(images.device, non_blocking=True)  # (N, 2, 3)
     grid = F.affine_grid(maps, list(images.shape), align_corners=False)
     return F.grid_sample(images.float(), grid, align_corners=False).round_().to(torch.uint8)

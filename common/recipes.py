@@ -90,10 +90,15 @@ LECUN1998_DISTORTED = replace(LECUN1998, name="lecun1998-distorted", epochs=30, 
 
 
 def optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of the recipe for the weights of `model`."""
+    """The optimiser of the recipe for the weights of `model`.
+
+    On CUDA the learning rate lies on the device, where a captured step can see it change.
+    """
+    device = next(model.parameters()).device
+    lr = torch.tensor(recipe.lr, device=device) if device.type == "cuda" else recipe.lr
     return torch.optim.SGD(
         model.parameters(),
-        lr=recipe.lr,
+        lr=lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov and recipe.momentum > 0,
         weight_decay=recipe.weight_decay,

@@ -9,10 +9,10 @@ from functools import cache
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common import recipes
+from common import cuda_graph, recipes
+from common.cuda_graph import Step
 from common.data import Dataset
 from common.evaluation import Evaluation, Loss, evaluate
 from common.models import Design
@@ -108,16 +108,18 @@ def train(
     optimizer = recipes.optimizer(recipe, model)
     steps_per_epoch = -(-len(dataset.train.labels) // recipe.batch_size)
     schedule = recipes.scheduler(recipe, optimizer, recipe.epochs * steps_per_epoch)
+    step = training_step(model, optimizer, recipe.loss)
+    if device.type == "cuda":
+        step = cuda_graph.Captured(step, recipe.batch_size)
 
     epochs, step_losses = [], []
     for _ in range(recipe.epochs):
         synchronize(device)
         started = time.perf_counter()
+        model.train()
         with onednn(recipe.batch_size > TINY):
             given = batches(dataset, recipe.batch_size, random, recipe.augment)
-            losses, hits = train_epoch(
-                model, given, steps_per_epoch, optimizer, schedule, recipe.loss
-            )
+            losses, hits = train_epoch(step, given, steps_per_epoch, schedule, device)
         losses = losses.cpu()  # waits for the device
         seconds = time.perf_counter() - started
         step_losses.append(losses)
@@ -143,13 +145,26 @@ def train(
     )
 
 
+def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss_of: Loss) -> Step:
+    """What moves the weights by a batch x, y, and returns its mean loss () and hits, int64 ()."""
+
+    def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        score = model(x)
+        loss = loss_of(score, y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return loss.detach(), (score.detach().argmax(1) == y).sum()
+
+    return step
+
+
 def train_epoch(
-    model: nn.Module,
+    step: Step,
     batches: Iterator[tuple[Tensor, Tensor]],
     steps: int,
-    optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler | None,
-    loss_of: Loss = F.cross_entropy,
+    device: torch.device,
 ) -> tuple[Tensor, Tensor]:
     """One pass over the batches, `steps` of them.
 
@@ -160,22 +175,13 @@ def train_epoch(
         The loss of every step, float32 (steps,), and the count of images classified correctly as
         they were trained, int64 ().
     """
-    model.train()
-    device = next(model.parameters()).device
-    losses, hits = (
-        torch.empty(steps, device=device),
-        torch.zeros((), dtype=torch.int64, device=device),
-    )
-    for step, (x, y) in enumerate(batches):
-        score = model(x)
-        loss = loss_of(score, y)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+    losses = torch.empty(steps, device=device)
+    hits = torch.zeros((), dtype=torch.int64, device=device)
+    for done, (x, y) in enumerate(batches):
+        losses[done], right = step(x, y)
+        hits += right
         if schedule is not None:
             schedule.step()
-        losses[step] = loss.detach()
-        hits += (score.detach().argmax(1) == y).sum()
     return losses, hits
 
 
@@ -208,7 +214,7 @@ def batches(
     """
     images, labels = dataset.train
     block = batch_size * max(1, BLOCK // batch_size)
-    shuffled = torch.randperm(len(labels), generator=random).to(labels.device)
+    shuffled = torch.randperm(len(labels), generator=random).to(labels.device, non_blocking=True)
     for chosen in shuffled.split(block):
         given = images[chosen] if augment is None else augment(images[chosen], random)
         x = dataset.normalised(given)

@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, multiprocessing, nn  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 from torchvision import datasets, transforms  # noqa: E402
@@ -49,6 +50,7 @@ from common.training import (  # noqa: E402
     image_random,
     onednn,
     train_epoch,
+    training_step,
 )
 from common.workers import events  # noqa: E402
 from part2_lenet5 import PAPER, REPORT2017  # noqa: E402
@@ -91,8 +93,10 @@ def our_step(given: Batches) -> float:
     rates = {"lr": TUTORIAL.lr, "momentum": TUTORIAL.momentum}
     optimizer = torch.optim.SGD(model.parameters(), **rates, fused=True)
     with onednn(False):
+        step = training_step(model, optimizer, F.cross_entropy)
+        cpu = torch.device("cpu")
         seconds = per_step(
-            lambda batches: train_epoch(model, batches, WARM_UP + STEPS, optimizer, None), given
+            lambda batches: train_epoch(step, batches, WARM_UP + STEPS, None, cpu), given
         )
     torch.set_num_threads(threads)
     return seconds

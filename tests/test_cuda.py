@@ -1,0 +1,76 @@
+"""Training on a GPU, against the same on the CPU; skipped where there is none."""
+
+import functools
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from common import cuda_graph, models, recipes
+from common.augmentation import distort, flip_and_shift
+from common.data import Dataset
+from common.lenet1998 import lenet5_1998
+from common.recipes import LECUN1998, Recipe
+from common.training import batches, image_random, train, train_epoch, training_step
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+# 300 images: nine batches of 32 and one of 12.
+SHORT = Recipe("short", epochs=2, batch_size=32, lr=0.02, momentum=0.9, nesterov=True)
+ONE_CYCLE = replace(SHORT, schedule="one-cycle", weight_decay=5e-4)
+CASES = {
+    "constant": (models.lenet5, SHORT),
+    "one-cycle": (functools.partial(models.lenet5, "relu", nn.MaxPool2d), ONE_CYCLE),
+    "distorted": (models.mlp, replace(ONE_CYCLE, augment=distort)),
+    "1998": (lenet5_1998, replace(LECUN1998, epochs=2, batch_size=32, lr=0.0003)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_gpu_trains_what_the_cpu_trains(case: str, digits: Dataset) -> None:
+    """The losses of every step, of captured ones and of those before and between them."""
+    build, recipe = CASES[case]
+    expected = train(build, digits, recipe, seed=0)
+    found = train(build, digits.to("cuda"), recipe, seed=0)
+    torch.testing.assert_close(found.step_losses, expected.step_losses, rtol=1e-3, atol=1e-3)
+    for theirs, ours in zip(expected.epochs, found.epochs, strict=True):
+        assert ours.train_accuracy == pytest.approx(theirs.train_accuracy, abs=0.011)
+    assert found.place.startswith("cuda ")
+
+
+def test_a_captured_step_is_the_step(digits: Dataset) -> None:
+    """The same losses with the graph and without, to float32's accuracy, on one device."""
+    on_gpu = digits.to("cuda")
+    losses = []
+    for captured in (False, True):
+        torch.manual_seed(0)
+        model = models.lenet5().to("cuda").train()
+        optimizer = recipes.optimizer(ONE_CYCLE, model)
+        schedule = recipes.scheduler(ONE_CYCLE, optimizer, 30)
+        step = training_step(model, optimizer, ONE_CYCLE.loss)
+        if captured:
+            step = cuda_graph.Captured(step, 32)
+        random = image_random(0)
+        for _ in range(3):
+            given = batches(on_gpu, 32, random)
+            found, _ = train_epoch(step, given, 10, schedule, torch.device("cuda"))
+            losses.append(found.cpu())
+        assert not captured or step.graph is not None
+    torch.testing.assert_close(torch.cat(losses[3:]), torch.cat(losses[:3]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("augment", [None, distort, flip_and_shift])
+def test_nothing_waits_for_the_gpu_within_an_epoch(augment: object, digits: Dataset) -> None:
+    on_gpu = digits.to("cuda")
+    model = models.lenet5().to("cuda").train()
+    optimizer = recipes.optimizer(ONE_CYCLE, model)
+    schedule = recipes.scheduler(ONE_CYCLE, optimizer, 20)
+    step = cuda_graph.Captured(training_step(model, optimizer, ONE_CYCLE.loss), 32)
+    random, device = image_random(0), torch.device("cuda")
+    train_epoch(step, batches(on_gpu, 32, random, augment), 10, schedule, device)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        train_epoch(step, batches(on_gpu, 32, random, augment), 10, schedule, device)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
