@@ -2,7 +2,8 @@
 
     python tests/benchmark_scaling.py         let nothing else run meanwhile
 
-Measured: four runs of a minute with 1 rank and with 2 (torchrun, on this machine); how long the
+Measured: four runs of a minute with 1 rank and with 2 (torchrun, on this machine), and as two
+scripts that know nothing of each other, which is what the machine itself allows; how long the
 writer takes for a finished run when the results hold 1,000 to 10,000. Simulated from these and from
 recorded run times: 10,000 runs of the tutorial's recipe on 1 to 256 workers, with the writer and
 without it. Nothing is asserted: a benchmark tells. Writes results/benchmark_scaling.csv.
@@ -33,15 +34,23 @@ WORKERS = [2**power for power in range(9)]
 SIZES = [1_000, 5_000, 10_000]  # runs that the results hold
 
 
-def seconds_with_ranks(ranks: int, data_dir: Path) -> float:
-    """Four runs of a minute of lenet5-2017 under torchrun, start-up and figures included."""
+def seconds_of(launcher: list[str], seeds: int, data_dir: Path, at_once: int = 1) -> float:
+    """A sweep of a minute a run of lenet5-2017, or several at once, each in folders of its own.
+
+    Start-up and figures included.
+    """
+    options = ["--designs", "lenet5-2017", "--epochs", "20", "--jobs", "1"]
     with tempfile.TemporaryDirectory() as folder:
-        options = ["--designs", "lenet5-2017", "--seeds", "4", "--epochs", "20"]
-        options += ["--data-dir", str(data_dir), "--results-dir", folder, "--figures-dir", folder]
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        launcher += ["--nproc-per-node", str(ranks), str(ROOT / "part2_lenet5.py")]
         started = time.perf_counter()
-        subprocess.run([*launcher, *options], check=True, stdout=subprocess.DEVNULL)
+        scripts = []
+        for place in range(at_once):
+            own = f"{folder}/{place}"
+            folders = ["--results-dir", own, "--figures-dir", own]
+            command = [sys.executable, *launcher, str(ROOT / "part2_lenet5.py"), *options]
+            command += [*folders, "--seeds", str(seeds), "--data-dir", str(data_dir)]
+            scripts.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        if any(script.wait() for script in scripts):
+            raise SystemExit("error: a sweep failed; what it said stands above")
         return time.perf_counter() - started
 
 
@@ -103,9 +112,12 @@ def main() -> None:
     measured = [seconds_to_write(held) for held in SIZES]
     for held, seconds in zip(SIZES, measured, strict=True):
         tell("to write a run, by runs held", held, seconds)
-    alone, both = (seconds_with_ranks(ranks, options.data_dir) for ranks in (1, 2))
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    alone, both = (seconds_of([*launcher, str(n)], 4, options.data_dir) for n in (1, 2))
+    apart = seconds_of([], 2, options.data_dir, at_once=2)
     tell("4 runs of a minute, by ranks", 1, alone, 1.0)
     tell("4 runs of a minute, by ranks", 2, both, alone / both / 2)
+    tell("4 runs of a minute, by scripts", 2, apart, alone / apart / 2)
 
     recorded = Results(ROOT / "results", "part1_explore_depth", ARGUMENTS).frame()
     recorded = recorded[recorded["recipe"] == TUTORIAL.name]["train_seconds"]
