@@ -12,7 +12,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from common import cli, comparison, experiments, factor_figures, models, plotting, terminal
+from common import (
+    cli,
+    comparison,
+    experiments,
+    factor_figures,
+    gradients,
+    models,
+    plotting,
+    terminal,
+)
 from common.augmentation import flip_and_shift
 from common.models import Design
 from common.recipes import TUTORIAL, Recipe, kaiming
@@ -120,6 +129,10 @@ def explore(
             figures["size"] = factor_figures.accuracy_by_size(kept, varied)
         if grid:
             figures["grid"] = factor_figures.heat_map(kept, "c1", "c3")
+        if {"layers", "activation"} & set(varied):
+            measured = gradients.table(runs, results, options)
+            if not measured.empty:
+                figures["gradients"] = gradients.draw(measured, kept["design"].unique())
     drawn = experiments.save(figures, experiment, options)
     drawn += side_by_side(options)
     terminal.print_closing(results, frames["runs"], drawn, failed)

@@ -99,12 +99,8 @@ def train(
         on_epoch: called after each epoch.
     """
     random = image_random(seed)
-    torch.manual_seed(seed)
     device = dataset.train.labels.device
-    model = build()
-    if recipe.initialise:
-        recipe.initialise(model)
-    model = model.to(device)
+    model = first_weights(build, recipe, seed).to(device)
     optimizer = recipes.optimizer(recipe, model)
     steps_per_epoch = -(-len(dataset.train.labels) // recipe.batch_size)
     schedule = recipes.scheduler(recipe, optimizer, recipe.epochs * steps_per_epoch)
@@ -143,6 +139,15 @@ def train(
         *(epochs, test, variations, torch.cat(step_losses), weights),
         *(dataset.classes, place(device.type), torch.__version__),
     )
+
+
+def first_weights(build: Callable[[], nn.Module], recipe: Recipe, seed: int) -> nn.Module:
+    """The network of a run before training, on the CPU."""
+    torch.manual_seed(seed)
+    model = build()
+    if recipe.initialise:
+        recipe.initialise(model)
+    return model
 
 
 def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss_of: Loss) -> Step:

@@ -79,9 +79,16 @@ def test_an_exploration_from_the_command_line(script: Script, tmp_path: Path) ->
     assert list(factors["factor"]) == ["activation"]
     assert factors["range"].iloc[0] == pytest.approx(means.max() - means.min(), abs=1e-5)
     label = "tutorial-epochs1-batchsize64"
-    names = {path.name for path in (tmp_path / "my figures").iterdir()}
-    whats = [f"part1_explore_activation_{what}" for what in ("accuracy", "curves")]
+    names = {path.name for path in (tmp_path / "my figures").glob("*.png")}
+    whats = [f"part1_explore_activation_{what}" for what in ("accuracy", "curves", "gradients")]
     assert names == {*(f"{what}_{label}.png" for what in whats), f"part1_factors-{label}.png"}
+
+    gradients = tmp_path / "my results" / "part1_explore_activation_gradients.csv"
+    measured, figure = gradients.read_bytes(), tmp_path / "my figures" / f"{whats[2]}_{label}.png"
+    drawn = figure.read_bytes()
+    assert len(pd.read_csv(gradients)) == 3 * 2 * 5  # activations, seeds, layers
+    assert script("part1_explore_activation.py", "--plot-only", *options[:-2]).returncode == 0
+    assert (gradients.read_bytes(), figure.read_bytes()) == (measured, drawn)
 
 
 def test_a_design_at_chance_is_named_whatever_its_seeds(capsys: pytest.CaptureFixture) -> None:
