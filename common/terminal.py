@@ -1,12 +1,14 @@
 """What the scripts print: what there is to do, what was measured, and where it is."""
 
 import argparse
+import math
 import os
 import shlex
 import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -71,6 +73,14 @@ def describe(recipe: Recipe) -> str:
     )
 
 
+def percent(fraction: float, digits: int = 2) -> str:
+    """A fraction in per cent, 5 rounded up: means of ten seeds often end in it."""
+    if not math.isfinite(fraction):
+        return str(fraction)
+    exact = Decimal(f"{100 * fraction:.8f}")  # without float's last digits
+    return str(exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
+
+
 def print_summary(runs: pd.DataFrame) -> None:
     """A line a design: accuracy with its interval, loss, size and time. Diverged runs left out."""
     print(f"{'design':<14} {'n':>2} {'accuracy':>9} {'95 % interval':>16} {'loss':>8}", end="")
@@ -80,10 +90,11 @@ def print_summary(runs: pd.DataFrame) -> None:
         if rows.empty:
             print(f"{design:<14}  0  diverged")
             continue
-        accuracy = mean_interval(100 * rows["test_accuracy"])
-        interval = f"{accuracy.low:.2f} to {accuracy.high:.2f}" if accuracy.n > 1 else "(one seed)"
+        accuracy = mean_interval(rows["test_accuracy"])
+        low, high = percent(accuracy.low), percent(accuracy.high)
+        interval = f"{low} to {high}" if accuracy.n > 1 else "(one seed)"
         print(
-            f"{design:<14} {accuracy.n:>2} {accuracy.mean:>7.2f} % {interval:>16} "
+            f"{design:<14} {accuracy.n:>2} {percent(accuracy.mean):>7} % {interval:>16} "
             f"{rows['test_loss'].mean():>8.4f} {rows['parameters'].iloc[0]:>11,} "
             f"{rows['train_seconds'].mean():>8.1f}"
         )

@@ -1,0 +1,139 @@
+"""REPORT.md, filled from the results: no number in it is typed.
+
+python -m common.report            write it again
+python -m common.report --check    tell whether it is what the results say
+
+The text is common/report.md.jinja (https://jinja.palletsprojects.com). What it may call stands in
+`fill`. A sentence that depends on how numbers compare carries `sure(...)`: when they no longer do,
+the report is refused until the sentence is mended.
+"""
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from common import LabError, cli, published, terminal
+from common.results import TEXT
+from common.statistics import Mean, converged, mean_interval
+
+TEMPLATE = Path(__file__).with_name("report.md.jinja")
+REPORT = cli.ROOT / "REPORT.md"
+RECIPE = ["recipe", "epochs", "batch_size", "lr", "momentum"]
+
+
+def rows(folder: Path, name: str, **where: str | float) -> pd.DataFrame:
+    """The rows of `<name>.csv` in which the columns have the given values.
+
+    Raises:
+        LabError: there are none.
+    """
+    path = folder / f"{name}.csv"
+    if not path.exists():
+        raise LabError(f"the report needs {path}: README.txt has the command")
+    frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    if frame.empty:
+        raise LabError(f"{path} has no row with {where}, which the report needs")
+    return frame
+
+
+def accuracy(
+    folder: Path, experiment: str, recipe: str, dataset: str, **where: str | float
+) -> Mean:
+    """Mean and interval of the runs of one cell, of the recipe's own numbers.
+
+    Raises:
+        LabError: there are no such runs, or they are of several designs or numbers.
+    """
+    found = converged(rows(folder, experiment, recipe=recipe, dataset=dataset, **where))
+    cells = found.drop_duplicates([*RECIPE, "design"])
+    if len(cells) != 1:
+        raise LabError(f"{experiment}, {recipe}, {where}: {len(cells)} cells, not one")
+    return mean_interval(found["test_accuracy"])
+
+
+def sure(holds: bool) -> str:
+    """Nothing, where what the sentence says holds; an error, where it does not."""
+    if not holds:
+        raise LabError("what this sentence says does not hold any more")
+    return ""
+
+
+def percent(value: float, digits: int = 2) -> str:
+    """A fraction in per cent: `54.97 %`."""
+    return f"{terminal.percent(value, digits)} %"
+
+
+def interval(mean: Mean, digits: int = 2) -> str:
+    """The 95 % interval of a fraction: `53.48 to 56.46 %`."""
+    return f"{terminal.percent(mean.low, digits)} to {percent(mean.high, digits)}"
+
+
+def points(value: float, digits: int = 2) -> str:
+    """A difference of fractions in percentage points: `-2.30`."""
+    return f"{100 * value:+.{digits}f}"
+
+
+def chance(p: float) -> str:
+    """A p-value: `p = 0.03`, `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def fill(folder: Path, template: str) -> str:
+    """The report's text, from the results in `folder`.
+
+    Raises:
+        LabError: results are missing, or a sentence does not hold; with the template's line.
+    """
+    made = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    filters: list[Callable[..., str]] = [percent, interval, points, chance]
+    made.filters |= {function.__name__: function for function in filters}
+    made.globals |= {
+        "rows": functools.partial(rows, folder),
+        "accuracy": functools.partial(accuracy, folder),
+        "mean": mean_interval,
+        "sure": sure,
+        "pages": published.TUTORIAL_PAGES,
+        "classes_of_pages": published.CLASSES_OF_PAGES,
+    }
+    try:
+        return made.from_string(template).render()
+    except (LabError, jinja2.TemplateError) as error:
+        line = lines_of_template(error)
+        raise LabError(f"{TEMPLATE.name}, line {line}: {error}") from error
+
+
+def lines_of_template(error: Exception) -> int:
+    """The line of the template that raised an error."""
+    trace, line = error.__traceback__, getattr(error, "lineno", 0)
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+@cli.command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the report, or check it."""
+    parser = cli.Parser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    options = parser.parse_args(argv)
+    text = fill(cli.ROOT / "results", TEMPLATE.read_text(encoding="utf-8"))
+    if not options.check:
+        REPORT.write_text(text, encoding="utf-8")
+        print(f"report:  {REPORT.name}")
+    elif not REPORT.exists() or REPORT.read_text(encoding="utf-8") != text:
+        raise LabError(f"{REPORT.name} is not what the results say: python -m common.report")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
