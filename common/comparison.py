@@ -6,14 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from common.effects import effect, eta_squared_two
 from common.results import Results, merge_csv
 from common.statistics import (
     Difference,
     Mean,
     converged,
     differences,
-    effect,
-    eta_squared_two,
     mean_or_wilson,
     wilson,
 )
@@ -160,7 +159,7 @@ def print_effects(effects: pd.DataFrame) -> None:
     """A line a factor: the range of its means, the variance it explains, its trend.
 
     Beside the variance that it explains stands what a factor that does nothing would by chance.
-    `effects` has the columns factor, recipe and those of statistics.Effect.
+    `effects` has the columns factor, recipe and those of effects.Effect.
     """
     head = f"{'factor':<11} {'from worst to best':<18} {'points':>6} {'95 % interval':>14}"
     print(f"\n{head} eta^2 chance {'a level more':>18}")

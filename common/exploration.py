@@ -23,10 +23,11 @@ from common import (
     terminal,
 )
 from common.augmentation import flip_and_shift
+from common.effects import Effect, effect
 from common.models import Design
 from common.recipes import TUTORIAL, Recipe, kaiming
 from common.results import Results, merge_csv
-from common.statistics import Effect, converged, effect
+from common.statistics import converged
 
 # Chosen on held-out training images of the baseline and of one larger network, see README.txt.
 TUNED = Recipe(

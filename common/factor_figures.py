@@ -131,7 +131,7 @@ def factors(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
     on one another.
 
     Args:
-        effects: a row a recipe and factor: the columns of statistics.Effect, and recipe, dataset,
+        effects: a row a recipe and factor: the columns of effects.Effect, and recipe, dataset,
             factor.
         levels: the runs behind it, with a column factor.
     """

@@ -69,10 +69,8 @@ def test_a_script_tells_what_was_measured(script: ModuleType) -> None:
         ]
         mean = statistics.mean_interval(100 * statistics.converged(runs)["test_accuracy"])
         assert mean.n == int(line["n"])
-        for number, told in zip(
-            (mean.mean, mean.low, mean.high), line.group("mean", "low", "high")
-        ):
-            assert float(told) == pytest.approx(number, abs=0.005001)  # 5 may be rounded up
+        for column in ("mean", "low", "high"):  # a 5 may have been rounded up
+            assert float(line[column]) == pytest.approx(getattr(mean, column), abs=0.005001)
         assert line["loss"] == f"{runs['test_loss'].mean():.4f}"
         for column in ("device", "torch"):
             assert set(runs[column]) <= set(re.findall(r"cpu \w+|[\d.]+\+?\w*", script.__doc__))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from common import statistics
+from common import effects, statistics
 
 
 def seeds(values: list[float] | np.ndarray) -> pd.Series:
@@ -110,7 +110,7 @@ def test_three_seeds_do_not_show_one_point() -> None:
 def test_an_effect_is_its_range_with_tukeys_interval() -> None:
     """Two levels: Tukey's interval of their difference is Student's."""
     a, b = np.array([24.5, 23.5, 26.4, 27.1, 29.9]), np.array([28.4, 34.2, 29.5, 32.2, 30.1])
-    effect = statistics.effect({"a": a, "b": b}, ordered=False)
+    effect = effects.effect({"a": a, "b": b}, ordered=False)
     student = stats.ttest_ind(b, a).confidence_interval()
     assert effect.range == pytest.approx(b.mean() - a.mean())
     assert (effect.low, effect.high) == pytest.approx((student.low, student.high), rel=1e-4)
@@ -122,21 +122,21 @@ def test_an_effect_is_its_range_with_tukeys_interval() -> None:
 def test_the_interval_of_one_pair_is_scipys(equal: bool) -> None:
     samples = [np.random.default_rng(i).normal(i, 1 + i, 4 + i) for i in range(3)]
     found = stats.tukey_hsd(*samples, equal_var=equal).confidence_interval()
-    half = statistics.half_range(samples, 2, 0, equal_spreads=equal)
+    half = effects.half_range(samples, 2, 0, equal_spreads=equal)
     assert half == pytest.approx((found.high[2, 0] - found.low[2, 0]) / 2, rel=1e-6)
 
 
 def test_eta_squared_by_hand() -> None:
     a, b = np.array([1.0, 3.0]), np.array([5.0, 7.0])
-    assert statistics.eta_squared([a, b]) == pytest.approx(16 / 20)
-    line = statistics.effect({"1": a, "2": b}, ordered=True)
+    assert effects.eta_squared([a, b]) == pytest.approx(16 / 20)
+    line = effects.effect({"1": a, "2": b}, ordered=True)
     assert line.slope == pytest.approx(4)
 
 
 def test_where_nothing_varies_there_are_no_shares() -> None:
     constant = np.full((4, 4, 3), 0.1)
-    assert all(np.isnan(share) for share in statistics.eta_squared_two(constant).values())
-    flat = statistics.effect({"a": constant[0, 0], "b": constant[0, 1]}, ordered=False)
+    assert all(np.isnan(share) for share in effects.eta_squared_two(constant).values())
+    flat = effects.effect({"a": constant[0, 0], "b": constant[0, 1]}, ordered=False)
     assert np.isnan(flat.eta_squared) and (flat.range, flat.low, flat.high) == (0, 0, 0)
     assert statistics.mean_interval([0.1] * 3).sd == 0
     uneven = {"a": seeds([0.1] * 3), "b": seeds([0.1] * 5)}
@@ -146,9 +146,9 @@ def test_where_nothing_varies_there_are_no_shares() -> None:
 def test_a_factor_that_does_nothing_explains_what_is_told() -> None:
     rng = np.random.default_rng(0)
     samples = [rng.normal(size=3) for _ in range(4)]
-    by_chance = statistics.effect({str(i): s for i, s in enumerate(samples)}, False).by_chance
+    by_chance = effects.effect({str(i): s for i, s in enumerate(samples)}, False).by_chance
     assert by_chance == pytest.approx(3 / 11)
-    draws = [statistics.eta_squared(list(rng.normal(size=(4, 3)))) for _ in range(2000)]
+    draws = [effects.eta_squared(list(rng.normal(size=(4, 3)))) for _ in range(2000)]
     assert np.mean(draws) == pytest.approx(by_chance, abs=0.015)
 
 
@@ -156,12 +156,12 @@ def test_shares_of_a_grid_by_hand() -> None:
     """Rows add 2, columns 1; both together nothing more; seeds +-0.5."""
     cells = np.array([[0.0, 1.0], [2.0, 3.0]])
     values = cells[..., None] + np.array([-0.5, 0.5])
-    shares = statistics.eta_squared_two(values)
+    shares = effects.eta_squared_two(values)
     expected = {"rows": 8 / 12, "columns": 2 / 12, "interaction": 0, "seeds": 2 / 12}
     assert shares == pytest.approx(expected)
     values[1, 1] += 4
-    assert statistics.eta_squared_two(values)["interaction"] > 0.1
-    assert sum(statistics.eta_squared_two(values).values()) == pytest.approx(1)
+    assert effects.eta_squared_two(values)["interaction"] > 0.1
+    assert sum(effects.eta_squared_two(values).values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("n", [3, 10])
