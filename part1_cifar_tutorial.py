@@ -1,16 +1,17 @@
-"""Part 1: PyTorch's 60-minute tutorial; how well does its network classify CIFAR-10?
+"""Part 1: how well does the network of PyTorch's 60-minute tutorial do?
 
-    python part1_cifar_tutorial.py                        its four parts, 3 seeds
-    python part1_cifar_tutorial.py --section autograd     one of them
-    python part1_cifar_tutorial.py --synthetic            on built-in images, without a download
+    python part1_cifar_tutorial.py                     its four parts, 3 seeds
+    python part1_cifar_tutorial.py --section autograd  one of them
+    python part1_cifar_tutorial.py --synthetic         on built-in images
 
-Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
+Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC,
+cpu AVX512):
 
     recipe    design    n  accuracy  95 % interval   test loss
     tutorial  baseline  5  54.97 %  53.48 to 56.46  1.2652
 
-Published builds of the tutorial reach 54.4 % on average. Single classes spread far more than that
-over seeds: one seed's per-class table tells little.
+Published builds of the tutorial reach 54.4 % on average. Single classes spread
+far more than that over seeds: one seed's per-class table tells little.
 
 Source: https://pytorch.org/tutorials/beginner/deep_learning_60min_blitz.html
 """
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     sections = {"tensors": tensors, "autograd": autograd, "networks": networks}
     parser = cli.parser(__doc__, RECIPES, dataset="cifar10")
     names = [*sections, "classifier", "all"]
-    parser.add_argument("--section", choices=names, default="all", help="%(choices)s")
+    told = {"metavar": "NAME", "help": "%(choices)s (default)"}
+    parser.add_argument("--section", choices=names, default="all", **told)
     options = cli.parse(parser, argv)
     runs = experiments.runs(parser, options, DESIGNS)
 

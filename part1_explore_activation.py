@@ -1,9 +1,10 @@
 """Part 1: what does the activation function do for the tutorial's network?
 
-python part1_explore_activation.py           ReLU, sigmoid and tanh, 3 seeds
-python part1_explore_activation.py --all     and LeakyReLU, ELU, GELU, SiLU
+python part1_explore_activation.py        ReLU, sigmoid and tanh, 3 seeds
+python part1_explore_activation.py --all  and LeakyReLU, ELU, GELU, SiLU
 
-Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
+Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC,
+cpu AVX512):
 
     recipe    design   n  accuracy  95 % interval   test loss
     tutorial  relu     3  55.14 %  51.15 to 59.13  1.2595
@@ -11,7 +12,8 @@ Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, 
     tutorial  tanh     3  55.38 %  52.51 to 58.25  1.2576
     tuned     relu     3  75.88 %  74.72 to 77.05  0.7009
 
-So at the tutorial's budget tanh is not shown to differ from ReLU, and sigmoid learns nothing.
+So at the tutorial's budget tanh is not shown to differ from ReLU, and sigmoid
+learns nothing.
 """
 
 import sys

@@ -1,10 +1,11 @@
 """Part 1: what do more convolutional layers do for the tutorial's network?
 
-python part1_explore_depth.py                       7, 9, 11 and 13 layers, 3 seeds
-python part1_explore_depth.py --recipe tutorial-long    ten times the epochs
-python part1_explore_depth.py --c1 12 --c3 28       the same of a wider network
+python part1_explore_depth.py                         7 to 13 layers, 3 seeds
+python part1_explore_depth.py --recipe tutorial-long  ten times the epochs
+python part1_explore_depth.py --c1 12 --c3 28         of a wider network
 
-Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
+Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC,
+cpu AVX512):
 
     recipe    design   n  accuracy  95 % interval   test loss
     tutorial  7        3  55.14 %  51.15 to 59.13  1.2595
@@ -13,9 +14,9 @@ Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, 
     tutorial  13       3  10.00 %  10.00 to 10.00  2.3031
     tuned     12-28-11-gelu  3  83.43 %  82.18 to 84.67  0.4859
 
-So at the tutorial's budget, from PyTorch's own first weights, more layers are worse, and from 11
-on nothing is learnt. Trained properly, 11 layers of more maps (C1 12, C3 28) with GELU are the best
-combination tried so far.
+So at the tutorial's budget, from PyTorch's own first weights, more layers are
+worse, and from 11 on nothing is learnt. Trained properly, 11 layers of more
+maps (C1 12, C3 28) with GELU are the best combination tried so far.
 """
 
 import sys

@@ -1,9 +1,10 @@
 """Part 1: what do more feature maps do for the tutorial's network?
 
-python part1_explore_featuremaps.py           C1 or C3 varied from 6-16: 7 designs, 3 seeds
-python part1_explore_featuremaps.py --grid    all 16 combinations
+python part1_explore_featuremaps.py         7 designs, 3 seeds
+python part1_explore_featuremaps.py --grid  all 16 combinations
 
-Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
+Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC,
+cpu AVX512):
 
     recipe    design   n  accuracy  95 % interval   test loss
     tutorial  6-16     3  55.14 %  51.15 to 59.13  1.2595
@@ -14,8 +15,8 @@ Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, 
     tutorial  6-24     3  56.36 %  55.61 to 57.11  1.2277
     tutorial  6-28     3  56.89 %  56.42 to 57.35  1.2100
 
-So at the tutorial's budget three seeds show no difference between any of these and 6-16: the seeds
-of one design lie nearly as far apart as the means of all.
+So at the tutorial's budget three seeds show no difference between any of these
+and 6-16: the seeds of one design lie nearly as far apart as the means of all.
 """
 
 import sys

@@ -1,11 +1,12 @@
 """Part 2: how well does LeNet-5 read handwritten digits?
 
-    python part2_lenet5.py                    the 2017 report's recipe, 3 seeds
-    python part2_lenet5.py --recipe modern    what a good schedule makes of the same networks
-    python part2_lenet5.py --ablation         from the network of 1998 to today's, change by change
-    python part2_lenet5.py --synthetic        on built-in images, without a download
+    python part2_lenet5.py                  the 2017 report's recipe, 3 seeds
+    python part2_lenet5.py --recipe modern  what a good schedule makes of them
+    python part2_lenet5.py --ablation       from 1998 to today, a change a step
+    python part2_lenet5.py --synthetic      on built-in images, no download
 
-Measured on MNIST's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
+Measured on MNIST's test set (torch 2.15.0+cu132, one thread of an AMD EPYC,
+cpu AVX512):
 
     recipe      design       n  accuracy  95 % interval   test loss
     report2017  lenet5       10  98.32 %  98.21 to 98.42  0.0546
@@ -16,10 +17,11 @@ Measured on MNIST's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu
     modern      lenet5-2017   5  98.95 %  98.86 to 99.05  0.0354
     lecun1998   lenet5-1998   5  98.97 %  98.80 to 99.15  0.5427
 
-So the 2017 report's accuracy (up to 98 %) is reached; its loss (below 0.05) by one of ten seeds of
-its network, not by their mean. ReLU with max-pooling makes a third fewer errors than tanh with
-average pooling, and a good schedule about halves the errors of all. The network of 1998, to its
-last parameter, errs on 1.03 % here, and on 0.95 % in its paper, which the interval covers.
+So the 2017 report's accuracy (up to 98 %) is reached; its loss (below 0.05) by
+one of ten seeds of its network, not by their mean. ReLU with max-pooling makes
+a third fewer errors than tanh with average pooling, and a good schedule about
+halves the errors of all. The network of 1998, to its last parameter, errs on
+1.03 % here, and on 0.95 % in its paper, which the interval covers.
 """
 
 import argparse

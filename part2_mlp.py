@@ -1,11 +1,12 @@
 """Part 2: how well does a network without convolutions read handwritten digits?
 
-    python part2_mlp.py                     one hidden layer of 30 to 300 neurons, and 300-100
-    python part2_mlp.py --grid              two hidden layers, each of 100, 200 and 300
-    python part2_mlp.py --hidden 500 150    hidden layers of one's own
-    python part2_mlp.py --against-lenet5    what convolution buys a network of the same size
+    python part2_mlp.py                   one layer of 30 to 300, and 300-100
+    python part2_mlp.py --grid            two layers of 100, 200, 300 each
+    python part2_mlp.py --hidden 500 150  hidden layers of one's own
+    python part2_mlp.py --against-lenet5  what convolution buys
 
-Measured on MNIST's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
+Measured on MNIST's test set (torch 2.15.0+cu132, one thread of an AMD EPYC,
+cpu AVX512):
 
     recipe    design   n  accuracy  95 % interval   test loss
     modern    30       5  97.43 %  97.29 to 97.58  0.0851
@@ -17,13 +18,14 @@ Measured on MNIST's test set (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu
     modern-distorted    300      5  99.20 %  99.16 to 99.24  0.0275
     modern-distorted    300-100  5  99.35 %  99.27 to 99.43  0.0203
 
-So 120 neurons do nearly what 300 do, a second layer of 100 removes a tenth of the errors, and
-training on digits distorted anew in every epoch halves them. And what convolution buys (5 seeds
-each):
+So 120 neurons do nearly what 300 do, a second layer of 100 removes a tenth of
+the errors, and training on digits distorted anew in every epoch halves them.
+And what convolution buys (5 seeds each):
 
-On digits shifted by 2 pixels LeNet-5 errs on 3.2 % and an MLP of its size on 13.4 %; it needs 30 %
-of the images to err no more than the MLP does with all; when the pixels are permuted, so that
-nothing tells what is near what, its errors go from 0.7 to 2.4 % and the MLP's from 1.7 to 1.8 %.
+On digits shifted by 2 pixels LeNet-5 errs on 3.2 % and an MLP of its size on
+13.4 %; it needs 30 % of the images to err no more than the MLP does with all;
+when the pixels are permuted, so that nothing tells what is near what, its
+errors go from 0.7 to 2.4 % and the MLP's from 1.7 to 1.8 %.
 """
 
 import sys

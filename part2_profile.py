@@ -1,18 +1,19 @@
-"""Part 2: what do the MLPs and LeNet-5 cost at inference, and what does the accuracy cost?
+"""Part 2: what do MLPs and LeNet-5 cost at inference, for what accuracy?
 
-    python part2_profile.py                 accuracy, run time, memory and work of every network
-    python part2_profile.py --quick         the same, roughly
-    python part2_profile.py --variants      compiled, in bfloat16, channels last, with int8 weights
-    python part2_profile.py --trace         and traces for https://ui.perfetto.dev
+    python part2_profile.py             accuracy, time, memory, work
+    python part2_profile.py --quick     the same, roughly
+    python part2_profile.py --variants  compiled, bfloat16, channels last, int8
+    python part2_profile.py --trace     and traces for https://ui.perfetto.dev
 
-Networks that have not been trained yet are trained first, seed 0: that of 1998 by the recipe
-`lecun1998`, the others by `modern`.
+Networks that have not been trained yet are trained first, seed 0: that of 1998
+by the recipe `lecun1998`, the others by `modern`.
 
 Measured on MNIST (torch 2.15.0+cu132, one thread of an AMD EPYC, cpu AVX512):
 
-Most accurate is lenet5-relu, with 0.63 % errors; fastest for one image 30: 1/8.8 of the time of
-lenet5-relu, with 2.57 % errors, 4.1 times as many; smallest 30: 1/2.6 of the weights of
-lenet5-relu, with 2.57 % errors, 4.1 times as many.
+Most accurate is lenet5-relu, with 0.63 % errors; fastest for one image 30:
+1/8.8 of the time of lenet5-relu, with 2.57 % errors, 4.1 times as many;
+smallest 30: 1/2.6 of the weights of lenet5-relu, with 2.57 % errors, 4.1 times
+as many.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from common import (
     convolution,
     experiments,
     inference,
+    inference_tables,
     profile_figures,
     terminal,
     workers,
@@ -72,11 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         variants = list(VARIANTS) if options.variants else ["plain"]
         traces = options.results_dir if options.trace else None
         found = inference.measure(networks, options.load(), how, variants, options.device, traces)
-        inference.write(*found, options.device, options.results_dir, experiment)
+        inference_tables.write(*found, options.device, options.results_dir, experiment)
 
     tables = {
-        table: select(inference.read(options.results_dir, experiment, table), designs, options)
-        for table in inference.TABLES
+        table: select(
+            inference_tables.read(options.results_dir, experiment, table), designs, options
+        )
+        for table in inference_tables.TABLES
     }
     rows = tables[""]
     if rows.empty:

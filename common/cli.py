@@ -96,7 +96,8 @@ def parser(description: str, recipes: Sequence[Recipe], dataset: str) -> Parser:
     splits = ["standard", *(data.SPLITS if dataset == "mnist" else ["validation"])]
     add("--split", choices=splits, default="standard", help=SPLIT_HELP)
     names = [recipe.name for recipe in recipes]
-    add("--recipe", choices=names, default=names[0], help="how to train (default: %(default)s)")
+    recipe_help = "how to train: %(choices)s (default: %(default)s)"
+    add("--recipe", choices=names, default=names[0], metavar="NAME", help=recipe_help)
     add("--epochs", type=number(int, 1), metavar="N", help="instead of the recipe's")
     add("--batch-size", type=number(int, 1), metavar="N", help="instead of the recipe's")
     add("--lr", type=number(float, 0, open_low=True), metavar="X", help="instead of the recipe's")

@@ -77,7 +77,9 @@ def parser(description: str) -> cli.Parser:
     add("--c1", type=cli.number(int, 1), default=6, metavar="N", help="maps (default: 6)")
     add("--c3", type=cli.number(int, 1), default=16, metavar="N", help="maps (default: 16)")
     add("--layers", type=int, choices=[7, 9, 11, 13], default=7, help="(default: 7)")
-    add("--activation", choices=list(models.ACTIVATIONS), default="relu", help="(default: relu)")
+    names = list(models.ACTIVATIONS)
+    named = {"metavar": "NAME", "help": "%(choices)s (default: %(default)s)"}
+    add("--activation", choices=names, default="relu", **named)
     return made
 
 

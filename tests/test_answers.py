@@ -15,7 +15,7 @@ import part1_explore_featuremaps
 import part2_lenet5
 import part2_mlp
 import part2_profile
-from common import convolution, exploration, inference, statistics
+from common import convolution, exploration, inference_tables, statistics
 from common.models import cifar_design
 
 BASELINE = cifar_design("baseline")
@@ -84,7 +84,7 @@ def test_what_convolution_buys_is_told_as_it_was_measured() -> None:
 
 
 def test_what_inference_costs_is_told_as_it_was_measured() -> None:
-    rows = inference.read(RESULTS, "part2_profile", "")
+    rows = inference_tables.read(RESULTS, "part2_profile", "")
     (place,) = rows["device"].unique()
     told = " ".join(part2_profile.__doc__.split())
     assert part2_profile.verdict(rows[rows["dataset"] == "mnist"]) in told

@@ -15,6 +15,7 @@ import part1_explore_depth
 import part1_explore_featuremaps
 import part2_lenet5
 import part2_mlp
+import part2_profile
 from common import cli, experiments, workers
 from common.cli import ROOT
 
@@ -34,6 +35,19 @@ def parse(*argv: str, script: object = part2_lenet5) -> tuple:
     options = cli.parse(parser, argv)
     designs = script.TODAYS if script is part2_lenet5 else script.DESIGNS
     return options, experiments.runs(parser, options, designs)
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, part2_profile], ids=lambda script: script.EXPERIMENT)
+def test_help_fits_a_terminal(
+    script: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        script.main(["--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "--designs" in said and script.__doc__.strip() in said
+    assert max(map(len, said.splitlines())) < 80
 
 
 def test_defaults_are_the_labs(monkeypatch: pytest.MonkeyPatch) -> None:
