@@ -4,7 +4,7 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -29,12 +29,8 @@ def save_weights(path: Path, key: Sequence[str | int | float], weights: dict[str
 
 
 @contextmanager
-def locked(path: Path, wait: bool = False) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock file; the system lets go of it when the process ends, however it ends.
-
-    Args:
-        path: the lock file, which is made and stays.
-        wait: wait while another process holds it.
 
     Raises:
         LabError: another process holds it, or it cannot be made.
@@ -49,11 +45,11 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
             if os.name == "nt":
                 import msvcrt
 
-                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
             else:
                 import fcntl
 
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise LabError(
                 f"another sweep writes to {path.with_suffix('.csv')}: wait for it, or name "
@@ -62,9 +58,29 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
         yield
 
 
-def alone_in(folder: Path) -> AbstractContextManager[None]:
-    """Wait for the turn to change what scripts that run at the same time share in a folder."""
-    return locked(folder / ".lock", wait=True)
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait for the turn to change what scripts that run at the same time share in a folder.
+
+    A lock of the folder itself, which leaves nothing behind. Windows has none, nor have some file
+    systems of networks: there two scripts that end in the same moment may disturb each other.
+    """
+    if os.name == "nt":
+        yield
+        return
+    import fcntl
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def cannot_write(path: Path, error: OSError) -> LabError:

@@ -49,7 +49,7 @@ def test_a_profile_from_training_to_figures(measured: Path) -> None:
         1, abs=1e-5
     )  # of shares with six digits
     assert "aten::addmm" in (measured / "part2_profile_quick_30.txt").read_text()
-    names = {path.name.split("_")[3] for path in (measured / "figures").glob("*.png")}
+    names = {path.name.split("_")[3] for path in (measured / "figures").iterdir()}
     assert names == {"pareto", "latency", "memory", "roofline", "operators"}
 
 
@@ -60,7 +60,7 @@ def test_figures_of_the_profile_come_from_the_csv_alone(
     assert part2_profile.main([*argv, "--figures-dir", str(tmp_path)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Most accurate is" in said and "of the weights of" in said
-    for path in (measured / "figures").glob("*.png"):
+    for path in (measured / "figures").iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 
 

@@ -1,6 +1,7 @@
 """The result files: what is written is read again, and nothing is ever torn or lost."""
 
 import multiprocessing
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -205,6 +206,7 @@ def merge_and_draw(folder: Path, name: str) -> None:
         save(figure(name, "", height=1), folder / "shared.png")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no lock of a folder")
 def test_scripts_that_end_at_once_lose_nothing_of_what_they_share(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [
@@ -217,7 +219,7 @@ def test_scripts_that_end_at_once_lose_nothing_of_what_they_share(tmp_path: Path
     assert [process.exitcode for process in processes] == [0, 0]
     written = pd.read_csv(tmp_path / "shared.csv")
     assert set(written["design"]) == {f"{name}-{i}" for name in ("one", "two") for i in range(20)}
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "shared.csv", "shared.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shared.csv", "shared.png"]
 
 
 def test_damaged_layers_are_named_too(tmp_path: Path) -> None:
