@@ -24,6 +24,7 @@ from common import (
 )
 from common.augmentation import flip_and_shift
 from common.effects import Effect, effect
+from common.files import alone_in
 from common.models import Design
 from common.recipes import TUTORIAL, Recipe, kaiming
 from common.results import Results, merge_csv
@@ -46,6 +47,7 @@ TUNED = Recipe(
 RECIPES = [
     TUTORIAL,
     replace(TUTORIAL, name="tutorial-long", epochs=20),  # shows what is merely under-trained
+    replace(TUTORIAL, name="tutorial-kaiming", initialise=kaiming),  # and what is badly begun
     TUNED,
 ]
 COLUMNS = tuple(models.cifar_design("baseline").columns)
@@ -134,7 +136,9 @@ def explore(
             figures["grid"] = factor_figures.heat_map(kept, "c1", "c3")
         if {"layers", "activation"} & set(varied):
             measured = gradients.table(runs, results, options)
-            if not measured.empty:
+            if measured.empty:
+                print("\nno figure of gradients: nothing is measured yet, without --plot-only")
+            else:
                 figures["gradients"] = gradients.draw(measured, kept["design"].unique())
     drawn = experiments.save(figures, experiment, options)
     drawn += side_by_side(options)
@@ -150,11 +154,25 @@ def side_by_side(options: argparse.Namespace) -> list[Path]:
     """
     named = [recipe for recipe in options.recipes if recipe.name == options.recipe.name]
     changed = options.recipe not in named
-    found = []
-    for recipe in [options.recipe] if changed else options.recipes:
-        found += [(recipe, *varied) for varied in variations(recipe, options)]
-    if not found:
-        return []
+    with alone_in(options.results_dir):  # from reading on, or another script's newer rows go
+        found = []
+        for recipe in [options.recipe] if changed else options.recipes:
+            found += [(recipe, *varied) for varied in variations(recipe, options)]
+        if not found:
+            return []
+        table = keep_effects(found, options)
+    comparison.print_effects(table)
+    levels = pd.concat([runs.assign(factor=factor) for _, factor, runs in found])
+    split = [] if options.split == "standard" else [options.split]
+    name = "-".join(["part1_factors", *([options.label] if changed else [*options.moved, *split])])
+    figure = factor_figures.factors(table, levels)
+    return [plotting.save(figure, options.figures_dir / f"{name}.png")]
+
+
+def keep_effects(
+    found: Sequence[tuple[Recipe, str, pd.DataFrame]], options: argparse.Namespace
+) -> pd.DataFrame:
+    """A row a recipe and factor, from its runs: as they go into `part1_factors.csv`."""
     baseline = [getattr(options, column) for column in COLUMNS]
     rows = [
         (
@@ -167,12 +185,7 @@ def side_by_side(options: argparse.Namespace) -> list[Path]:
     key = ("dataset", *COLUMNS, "recipe", "epochs", "batch_size", "lr", "momentum", "factor")
     table = pd.DataFrame(rows, columns=[*key, *Effect._fields])
     merge_csv(options.results_dir / "part1_factors.csv", table.columns, len(key), rows)
-    comparison.print_effects(table)
-    levels = pd.concat([runs.assign(factor=factor) for _, factor, runs in found])
-    split = [] if options.split == "standard" else [options.split]
-    name = "-".join(["part1_factors", *([options.label] if changed else [*options.moved, *split])])
-    figure = factor_figures.factors(table, levels)
-    return [plotting.save(figure, options.figures_dir / f"{name}.png")]
+    return table
 
 
 def variations(recipe: Recipe, options: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -58,14 +58,19 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+_held: set[Path] = set()
+
+
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Wait for the turn to change what scripts that run at the same time share in a folder.
 
-    A lock of the folder itself, which leaves nothing behind. Windows has none, nor have some file
-    systems of networks: there two scripts that end in the same moment may disturb each other.
+    A lock of the folder itself, which leaves nothing behind; it may be taken again within. Windows
+    has none, nor have some file systems of networks: there two scripts that end in the same moment
+    may disturb each other.
     """
-    if os.name == "nt":
+    folder = folder.resolve()
+    if os.name == "nt" or folder in _held:
         yield
         return
     import fcntl
@@ -78,8 +83,10 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
+        _held.add(folder)
         yield
     finally:
+        _held.discard(folder)
         os.close(handle)
 
 

@@ -60,7 +60,8 @@ def table(runs: Sequence[Run], results: Results, options: argparse.Namespace) ->
     path, key = results.path("gradients"), len(results.key_columns)
     columns = [*results.key_columns, "layer", *COLUMNS]
     found = {tuple(values[:key]) for values, _ in read_csv(path, columns, key + 1)}
-    missing = [] if options.plot_only else [run for run in runs if run.key not in found]
+    missing = [run for run in runs if options.fresh or run.key not in found]
+    missing = [] if options.plot_only else missing
     if missing:
         torch.set_num_threads(1)  # as in training, or the last digit depends on the machine
         dataset = options.load()
@@ -71,8 +72,12 @@ def table(runs: Sequence[Run], results: Results, options: argparse.Namespace) ->
     return pd.DataFrame([row for row in rows if tuple(row[: key - 1]) in cells], columns=columns)
 
 
-def draw(frame: pd.DataFrame, designs: Sequence[str]) -> Figure:
-    """Signal and gradient of every layer, from the input on: geometric means, and every seed."""
+def draw(frame: pd.DataFrame, order: Sequence[str]) -> Figure:
+    """Signal and gradient of every layer, from the input on: geometric means, and every seed.
+
+    Of the designs in `order` that `frame` has.
+    """
+    designs = [design for design in order if design in set(frame["design"])]
     title = "Before training: what reaches each layer, forwards and backwards"
     drawn = plotting.figure(title, plotting.caption(frame), height=3.4)
     for axes, (column, label) in zip(drawn.subplots(1, 2), COLUMNS.items(), strict=True):

@@ -1,4 +1,4 @@
-"""REPORT.md, filled from the results: no number in it is typed.
+"""REPORT.md, filled from the results: no measured number in it is typed.
 
 python -m common.report            write it again
 python -m common.report --check    tell whether it is what the results say
@@ -9,6 +9,7 @@ the report is refused until the sentence is mended.
 """
 
 import functools
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import jinja2
 import pandas as pd
 
 from common import LabError, cli, published, terminal
+from common.files import replacing
 from common.results import TEXT
 from common.statistics import Mean, converged, mean_interval
 
@@ -29,7 +31,7 @@ def rows(folder: Path, name: str, **where: str | float) -> pd.DataFrame:
     """The rows of `<name>.csv` in which the columns have the given values.
 
     Raises:
-        LabError: there are none.
+        LabError: there are none, or they are of one recipe with different numbers.
     """
     path = folder / f"{name}.csv"
     if not path.exists():
@@ -39,6 +41,9 @@ def rows(folder: Path, name: str, **where: str | float) -> pd.DataFrame:
         frame = frame[frame[column] == value]
     if frame.empty:
         raise LabError(f"{path} has no row with {where}, which the report needs")
+    numbers = [column for column in RECIPE if column in frame]
+    if "recipe" in where and len(frame.drop_duplicates(numbers)) > 1:
+        raise LabError(f"{path} has rows of {where} with several epochs, batch sizes or rates")
     return frame
 
 
@@ -51,9 +56,8 @@ def accuracy(
         LabError: there are no such runs, or they are of several designs or numbers.
     """
     found = converged(rows(folder, experiment, recipe=recipe, dataset=dataset, **where))
-    cells = found.drop_duplicates([*RECIPE, "design"])
-    if len(cells) != 1:
-        raise LabError(f"{experiment}, {recipe}, {where}: {len(cells)} cells, not one")
+    if found["design"].nunique() > 1:
+        raise LabError(f"{experiment}, {recipe}, {where}: several designs, not one")
     return mean_interval(found["test_accuracy"])
 
 
@@ -76,12 +80,23 @@ def interval(mean: Mean, digits: int = 2) -> str:
 
 def points(value: float, digits: int = 2) -> str:
     """A difference of fractions in percentage points: `-2.30`."""
-    return f"{100 * value:+.{digits}f}"
+    return ("-" if value < 0 else "+") + terminal.percent(abs(value), digits)
 
 
 def chance(p: float) -> str:
-    """A p-value: `p = 0.03`, `p < 0.001`."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    """A p-value: `0.03`, `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def about(ratio: float) -> str:
+    """A number to two digits: `990`."""
+    return f"{float(f'{ratio:.2g}'):,.0f}"
+
+
+def small(value: float) -> str:
+    """A number below 1 to its first digit, written out: `0.000006`."""
+    digits = 1 - math.ceil(math.log10(value))
+    return f"{value:.{digits}f}"
 
 
 def fill(folder: Path, template: str) -> str:
@@ -93,7 +108,7 @@ def fill(folder: Path, template: str) -> str:
     made = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )
-    filters: list[Callable[..., str]] = [percent, interval, points, chance]
+    filters: list[Callable[..., str]] = [percent, interval, points, chance, about, small]
     made.filters |= {function.__name__: function for function in filters}
     made.globals |= {
         "rows": functools.partial(rows, folder),
@@ -128,7 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     text = fill(cli.ROOT / "results", TEMPLATE.read_text(encoding="utf-8"))
     if not options.check:
-        REPORT.write_text(text, encoding="utf-8")
+        with replacing(REPORT) as beside:
+            beside.write_text(text, encoding="utf-8", newline="\n")
         print(f"report:  {REPORT.name}")
     elif not REPORT.exists() or REPORT.read_text(encoding="utf-8") != text:
         raise LabError(f"{REPORT.name} is not what the results say: python -m common.report")

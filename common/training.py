@@ -100,6 +100,9 @@ def train(
     """
     random = image_random(seed)
     device = dataset.train.labels.device
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # streams and graphs are those of the current one
+        torch.backends.cudnn.allow_tf32 = False  # float32, as on the CPU
     model = first_weights(build, recipe, seed).to(device)
     optimizer = recipes.optimizer(recipe, model)
     steps_per_epoch = -(-len(dataset.train.labels) // recipe.batch_size)

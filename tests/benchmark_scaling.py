@@ -49,7 +49,7 @@ def seconds_of(launcher: list[str], seeds: int, data_dir: Path, at_once: int = 1
             command = [sys.executable, *launcher, str(ROOT / "part2_lenet5.py"), *options]
             command += [*folders, "--seeds", str(seeds), "--data-dir", str(data_dir)]
             scripts.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
-        if any(script.wait() for script in scripts):
+        if any([script.wait() for script in scripts]):
             raise SystemExit("error: a sweep failed; what it said stands above")
         return time.perf_counter() - started
 

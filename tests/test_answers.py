@@ -15,7 +15,14 @@ import part1_explore_featuremaps
 import part2_lenet5
 import part2_mlp
 import part2_profile
-from common import convolution, exploration, inference_tables, statistics
+from common import (
+    convolution,
+    exploration,
+    inference_tables,
+    published,
+    statistics,
+    terminal,
+)
 from common.models import cifar_design
 
 BASELINE = cifar_design("baseline")
@@ -67,10 +74,10 @@ def test_a_script_tells_what_was_measured(script: ModuleType) -> None:
             & (every["momentum"] == recipe.momentum)
             & (every["seed"] < int(line["n"]))
         ]
-        mean = statistics.mean_interval(100 * statistics.converged(runs)["test_accuracy"])
+        mean = statistics.mean_interval(statistics.converged(runs)["test_accuracy"])
         assert mean.n == int(line["n"])
-        for column in ("mean", "low", "high"):  # a 5 may have been rounded up
-            assert float(line[column]) == pytest.approx(getattr(mean, column), abs=0.005001)
+        for column in ("mean", "low", "high"):
+            assert line[column] == terminal.percent(getattr(mean, column))
         assert line["loss"] == f"{runs['test_loss'].mean():.4f}"
         for column in ("device", "torch"):
             assert set(runs[column]) <= set(re.findall(r"cpu \w+|[\d.]+\+?\w*", script.__doc__))
@@ -89,6 +96,16 @@ def test_what_inference_costs_is_told_as_it_was_measured() -> None:
     told = " ".join(part2_profile.__doc__.split())
     assert part2_profile.verdict(rows[rows["dataset"] == "mnist"]) in told
     assert place in told and rows["torch"].iloc[0] in told
+
+
+def test_the_table_beside_1998_is_of_all_runs_there_are() -> None:
+    kept = pd.read_csv(RESULTS / "part2_published.csv", dtype={"design": str})
+    found = published.tabulate(RESULTS)
+    key = list(published.Published._fields)
+    both = kept.merge(found, on=key, suffixes=("", "_now"))
+    assert len(both) == len(kept) == len(found)
+    for column in ("n", "mean", "low", "high"):
+        assert list(both[column]) == pytest.approx(list(both[f"{column}_now"]), abs=1e-6)
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*_classes.csv")), ids=lambda path: path.stem)

@@ -16,6 +16,14 @@ from common.training import batches, image_random, train, train_epoch, training_
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Float32 as it is, and the same kernels every time."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+
+
 # 300 images: nine batches of 32 and one of 12.
 SHORT = Recipe("short", epochs=2, batch_size=32, lr=0.02, momentum=0.9, nesterov=True)
 ONE_CYCLE = replace(SHORT, schedule="one-cycle", weight_decay=5e-4)
@@ -58,6 +66,26 @@ def test_a_captured_step_is_the_step(digits: Dataset) -> None:
             losses.append(found.cpu())
         assert not captured or step.graph is not None
     torch.testing.assert_close(torch.cat(losses[3:]), torch.cat(losses[:3]), rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_is_drawn_anew_in_every_replay(digits: Dataset) -> None:
+    still = replace(SHORT, lr=1e-30, momentum=0.0, nesterov=False)
+    model = models.lenet5_2017().to("cuda").train()
+    step = training_step(model, recipes.optimizer(still, model), still.loss)
+    step = cuda_graph.Captured(step, 32)
+    images, labels = digits.to("cuda").train
+    batch = digits.normalised(images[:32]), labels[:32]
+    losses = [step(*batch)[0].item() for _ in range(cuda_graph.WARM_UP + 5)]
+    assert len(set(losses)) == len(losses)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one CUDA device here")
+def test_a_second_gpu_trains_the_same(digits: Dataset) -> None:
+    """As a rank of torchrun does on its own."""
+    first, second = (
+        train(models.lenet5, digits.to(f"cuda:{number}"), ONE_CYCLE, seed=0) for number in (0, 1)
+    )
+    torch.testing.assert_close(second.step_losses, first.step_losses, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("augment", [None, distort, flip_and_shift])

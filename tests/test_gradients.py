@@ -35,7 +35,7 @@ def test_signal_and_gradient_of_a_small_network_by_hand(digits: Dataset) -> None
 
 
 def test_the_weights_are_those_that_the_run_begins_with(objects: Dataset) -> None:
-    """At a rate of nearly nothing the loss of the first epoch is that of the first weights."""
+    """Trained at a rate of nearly nothing, the run ends with the weights that it began with."""
     still = Recipe("r", 1, 200, 1e-30, 0.0, initialise=kaiming)
     run = Run(cifar_design("baseline"), still, objects.name, 1)
     trained = train(run.design.build, objects, still, 1).weights

@@ -116,8 +116,10 @@ def test_an_unknown_schedule_is_refused(digits: Dataset) -> None:
 
 
 def test_the_recipes_of_part_1_differ_in_what_the_lab_says() -> None:
-    tutorial, long, tuned = RECIPES
+    tutorial, long, begun_well, tuned = RECIPES
     assert replace(long, name="tutorial", epochs=2) == tutorial
+    assert replace(begun_well, name="tutorial", initialise=None) == tutorial
+    assert begun_well.initialise is kaiming
     assert (tutorial.schedule, tutorial.augment, tutorial.initialise) == ("constant", None, None)
     assert tuned.epochs <= 40 and tuned.augment and tuned.initialise
 

@@ -215,7 +215,7 @@ def test_scripts_that_end_at_once_lose_nothing_of_what_they_share(tmp_path: Path
     for process in processes:
         process.start()
     for process in processes:
-        process.join()
+        process.join(timeout=120)
     assert [process.exitcode for process in processes] == [0, 0]
     written = pd.read_csv(tmp_path / "shared.csv")
     assert set(written["design"]) == {f"{name}-{i}" for name in ("one", "two") for i in range(20)}
