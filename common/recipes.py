@@ -76,9 +76,9 @@ MODERN_DISTORTED = replace(MODERN, name="modern-distorted", epochs=40, augment=d
 # The loss of the paper of 1998. Its optimiser, a stochastic diagonal Levenberg-Marquardt method,
 # takes one image a step, 1.2 million steps of about a millisecond in 20 epochs. It sets the rate of
 # each weight by the curvature, and lowers a global rate from 0.0005 to 0.00001. Here are batches of
-# 64, momentum, and the schedule of the other recipes: on held-out digits batches of 16, and rates by
-# the curvature, did no better. The paper gives no j, and has no weight decay; these, the rate and
-# the epochs were chosen there too.
+# 64, momentum, and the schedule of the other recipes: on held-out digits neither batches of 16 nor
+# rates by the curvature did better. The paper gives no j, and has no weight decay; these, the rate
+# and the epochs were chosen there too.
 LECUN1998 = replace(
     MODERN,
     name="lecun1998",
