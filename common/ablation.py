@@ -35,7 +35,7 @@ def measure(chain: Sequence[Step], results: Results, options: argparse.Namespace
     frames = experiments.frames(runs, results)
     key = results.key_columns[:-1]
     table = tabulate(chain, frames["runs"], key, test_images(frames["classes"]))
-    merge_csv(results.path("ablation"), table.columns, len(key) + 1, table.itertuples(index=False))
+    merge_csv(results.path("ablation"), table.columns, len(key) + 2, table.itertuples(index=False))
     print(f"\n{results.experiment}, change by change, on {options.dataset}")
     print(f"{terminal.describe(options.recipe)}\n")
     print_table(table)
@@ -55,8 +55,8 @@ def tabulate(
     correction, and Bonferroni's for the intervals. Of one seed the interval is that of the `tested`
     images (Wilson's).
 
-    Columns: `key` (the run's without the seed), change, those of Mean, and of the difference, its
-    interval and p-value; nan of the first step, and where one of the two has fewer than 2 seeds.
+    Columns: `key` (the run's without the seed), step, change, those of Mean, and of the difference,
+    its interval and p-value; nan of the first step, and where one of the two has fewer than 2 seeds.
     """
     cells = dict(iter(converged(runs).groupby(list(key), sort=False)["test_accuracy"]))
     values = [cells.get(step.runs[0].key[:-1], runs["test_accuracy"][:0]) for step in chain]
@@ -67,8 +67,8 @@ def tabulate(
         if len(values[i]):
             difference = found[i][: len(DIFFERENCE)] if i in found else [np.nan] * len(DIFFERENCE)
             mean = mean_or_wilson(values[i], tested)
-            rows.append((*step.runs[0].key[:-1], step.change, *mean, *difference))
-    return pd.DataFrame(rows, columns=[*key, "change", *Mean._fields, *DIFFERENCE])
+            rows.append((*step.runs[0].key[:-1], i, step.change, *mean, *difference))
+    return pd.DataFrame(rows, columns=[*key, "step", "change", *Mean._fields, *DIFFERENCE])
 
 
 def print_table(table: pd.DataFrame) -> None:

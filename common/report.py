@@ -106,7 +106,10 @@ def fill(folder: Path, template: str) -> str:
         LabError: results are missing, or a sentence does not hold; with the template's line.
     """
     made = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     filters: list[Callable[..., str]] = [percent, interval, points, chance, about, small]
     made.filters |= {function.__name__: function for function in filters}

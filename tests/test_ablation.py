@@ -76,6 +76,9 @@ def test_an_ablation_from_the_command_line(script: Script, tmp_path: Path) -> No
     table = pd.read_csv(tmp_path / "my results" / "part2_lenet5_ablation.csv")
     runs = pd.read_csv(tmp_path / "my results" / "part2_lenet5.csv")
     assert len(table) == len(runs) == 9
+    chain = table.sort_values("step")["change"]
+    changes = [change for change, *_ in part2_lenet5.CHANGES]
+    assert list(chain) == ["as published", *changes, "recipe modern"]
     modern = runs.loc[runs["recipe"] == "modern", "test_accuracy"].item()
     assert table.loc[table["change"] == "recipe modern", "mean"].item() == modern
     assert f"recipe modern                       1 {100 * (1 - modern):>5.2f} %" in done.stdout
