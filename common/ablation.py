@@ -56,7 +56,7 @@ def tabulate(
     images (Wilson's).
 
     Columns: `key` (the run's without the seed), step, change, those of Mean, and of the difference,
-    its interval and p-value; nan of the first step, and where one of the two has fewer than 2 seeds.
+    its interval and p-value: nan of the first step, and where one of the two has under 2 seeds.
     """
     cells = dict(iter(converged(runs).groupby(list(key), sort=False)["test_accuracy"]))
     values = [cells.get(step.runs[0].key[:-1], runs["test_accuracy"][:0]) for step in chain]
