@@ -80,15 +80,16 @@ RECIPES = {
     LECUN1998_DISTORTED: [PAPER],
 }
 
-# From the paper's network to today's: each change, its short name, and the arguments it adds. ReLU
-# comes last: it cannot give the -1 of the radial basis functions' codes.
+# From the paper's network to today's: each change, its short name, and the arguments it adds. In an
+# order in which every step can learn: at these rates softmax stays at chance from the paper's small
+# first weights, and ReLU cannot give the -1 of the radial basis functions' codes.
 CHANGES = [
     ("average pooling for sub-sampling", "average", {"subsampling": "average"}),
     ("max-pooling", "max", {"subsampling": "max"}),
     ("C3 that sees all maps", "full-c3", {"c3": "full"}),
     ("tanh a for 1.7159 tanh 2/3 a", "tanh", {"activation": "tanh"}),
-    ("softmax for radial basis functions", "softmax", {"output": "linear"}),
     ("PyTorch's first weights", "first", {"initial": "pytorch"}),
+    ("softmax for radial basis functions", "softmax", {"output": "linear"}),
     ("ReLU", "relu", {"activation": "relu"}),
 ]
 
