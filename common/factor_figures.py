@@ -144,6 +144,7 @@ def factors(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
         "Games-Howell; in brackets: eta squared by chance",
         height=2.7 * len(recipes) + 0.6,
     )
+    names = list(levels["factor"].unique())
     panels = drawn.subplots(len(recipes), 3, squeeze=False)
     for (ranges, *sizes), recipe in zip(panels, recipes, strict=True):
         draw_ranges(ranges, effects[effects["recipe"] == recipe])
@@ -151,9 +152,9 @@ def factors(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
         ranges.set_title(recipe, fontsize=9)
         runs = levels[levels["recipe"] == recipe]
         for axes, size in zip(sizes, SIZES, strict=True):
-            for place, (factor, rows) in enumerate(runs.groupby("factor", sort=False)):
+            for factor, rows in runs.groupby("factor", sort=False):
                 ordered = effects.loc[effects["factor"] == factor, "slope"].notna().all()
-                means_by_size(axes, rows, size, factor, place, "-" if ordered else "")
+                means_by_size(axes, rows, size, factor, names.index(factor), "-" if ordered else "")
             axes.set_xlabel(SIZES[size])
             axes.set_ylabel("test accuracy (%)")
         sizes[0].legend(fontsize=7)
