@@ -25,8 +25,8 @@ one of ten seeds of its network, not by their mean. ReLU with max-pooling makes
 a third fewer errors than tanh with average pooling, and a good schedule about
 halves the errors of all. The network of 1998, to its last parameter, errs on
 1.03 % here, and on 0.95 % in its paper, which the interval covers. From there
-to today's (--ablation) the way of training is worth more than any change of the
-network.
+to today's (--ablation) the way of training is worth more than any change of
+the network.
 """
 
 import argparse
