@@ -87,7 +87,9 @@ def test_an_exploration_from_the_command_line(script: Script, tmp_path: Path) ->
     measured, figure = gradients.read_bytes(), tmp_path / "my figures" / f"{whats[2]}_{label}.png"
     drawn = figure.read_bytes()
     assert len(pd.read_csv(gradients)) == 3 * 2 * 5  # activations, seeds, layers
-    assert script("part1_explore_activation.py", "--plot-only", *options[:-2]).returncode == 0
+    folders = ["--results-dir", str(tmp_path / "my results")]
+    folders += ["--figures-dir", str(tmp_path / "my figures")]
+    assert part1_explore_activation.main(["--plot-only", *options[:-2], *folders]) == 0
     assert (gradients.read_bytes(), figure.read_bytes()) == (measured, drawn)
 
 
