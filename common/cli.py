@@ -36,6 +36,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line and exit with status 2."""
+        message = " ".join(message.split())  # a value may have line breaks
         self.exit(2, f"{self.prog}: error: {message} (--help lists the options)\n")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import part1_cifar_tutorial
@@ -213,6 +213,7 @@ MORE_NAMES = (*NAMES, "--c1", "--c3", "--layers", "--activation", "--hidden")
     st.lists(st.tuples(st.sampled_from(MORE_NAMES), VALUES), max_size=3),
     st.lists(st.sampled_from(FLAGS), max_size=2),
 )
+@example([("--c1", "\n")], [])
 def test_any_options_list_runs_or_are_a_usage_error(
     script: object, pairs: list[tuple], flags: list[str]
 ) -> None:
