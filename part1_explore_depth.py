@@ -1,7 +1,7 @@
 """Part 1: what do more convolutional layers do for the tutorial's network?
 
-python part1_explore_depth.py                            7 to 13, 3 seeds
-python part1_explore_depth.py --recipe tutorial-kaiming  better begun
+python part1_explore_depth.py                            7 to 13 layers
+python part1_explore_depth.py --recipe tutorial-kaiming  Kaiming's weights
 python part1_explore_depth.py --c1 12 --c3 28            of a wider network
 
 Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC,

@@ -93,8 +93,9 @@ def test_every_figure_is_there_and_every_heading_once() -> None:
     assert all((ROOT / path).stat().st_size > 5000 for path in figures)
     headings = re.findall(r"^#+ .*", text, re.MULTILINE)
     assert len(headings) == len(set(headings))
-    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
-        assert len({line.count("|") for line in table.splitlines()}) == 1, table
+    for table in re.finditer(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({line.count("|") for line in table[0].splitlines()}) == 1, table[0]
+        assert text[table.end()] == "\n", table[0]  # or the next line would be a row
 
 
 @pytest.mark.parametrize(
