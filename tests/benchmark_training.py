@@ -4,10 +4,7 @@
 
 All sides train the same network at the same batch size on the same real data, in turn, round by
 round, so that what slows the machine slows all of them. Nothing is asserted: a benchmark tells.
-Writes results/benchmark_training.csv.
-
-The published loops: https://pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html (batches
-of 4) and https://github.com/pytorch/examples/blob/main/mnist/main.py (batches of 64).
+Writes results/benchmark_training.csv. The published loops: published_loops.py.
 """
 
 import argparse
@@ -17,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -28,9 +27,8 @@ sys.path.insert(0, str(ROOT))
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
-from torch import Tensor, multiprocessing, nn  # noqa: E402
-from torch.utils.data import DataLoader  # noqa: E402
-from torchvision import datasets, transforms  # noqa: E402
+from published_loops import Batches, published_epoch, published_loader  # noqa: E402
+from torch import Tensor, multiprocessing  # noqa: E402
 
 from common import LabError, data, models  # noqa: E402
 from common.data import Dataset, Examples  # noqa: E402
@@ -55,34 +53,7 @@ from common.training import (  # noqa: E402
 from common.workers import events  # noqa: E402
 from part2_lenet5 import PAPER, REPORT2017  # noqa: E402
 
-Batches = Iterable[tuple[Tensor, Tensor]]
 WARM_UP, STEPS = 200, 2000  # of the loops with batches of 4
-
-
-def published_loader(name: str, data_dir: Path, workers: int) -> DataLoader:
-    """The data loader of the CIFAR-10 tutorial or of the MNIST example."""
-    if name == "cifar10":
-        normalise = transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-        transform = transforms.Compose([transforms.ToTensor(), normalise])
-        images = datasets.CIFAR10(data_dir, train=True, transform=transform)
-        return DataLoader(images, batch_size=4, shuffle=True, num_workers=workers)
-    normalise = transforms.Normalize((0.1307,), (0.3081,))
-    transform = transforms.Compose([transforms.ToTensor(), normalise])
-    return DataLoader(datasets.MNIST(data_dir, transform=transform), batch_size=64, shuffle=True)
-
-
-def published_epoch(model: nn.Module, loader: Batches, lr: float, momentum: float) -> None:
-    """The loop as the tutorial prints it."""
-    criterion = nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
-    running_loss = 0.0
-    for inputs, labels in loader:
-        optimizer.zero_grad()
-        outputs = model(inputs)
-        loss = criterion(outputs, labels)
-        loss.backward()
-        optimizer.step()
-        running_loss += loss.item()
 
 
 def our_step(given: Batches) -> float:
@@ -218,6 +189,65 @@ def private_memory(dataset: Dataset) -> float:
     raise AssertionError("the run ended before its first epoch")
 
 
+class Group(NamedTuple):
+    """What is measured side by side: `measure` gives each side's figure, one round a call."""
+
+    what: str
+    unit: str
+    rounds: int
+    measure: Callable[[], dict[str, float]]
+
+
+def groups(data_dir: Path, rounds: int, sweep_rounds: int) -> list[Group]:
+    """All groups, memory first: the loaders' processes, forked, would be mistaken for workers."""
+    cifar10, mnist = (
+        data.load(name, "standard", data_dir).share_memory() for name in ("cifar10", "mnist")
+    )
+
+    def memory() -> dict[str, float]:
+        return {"ours": private_memory(cifar10)}
+
+    def sweeps() -> dict[str, float]:
+        return {f"--jobs {jobs}": sweep_seconds(data_dir, jobs) for jobs in (1, 2)}
+
+    return [
+        Group("private memory of a worker on CIFAR-10", "GB", 1, memory),
+        Group("CIFAR-10, batch 4: a step", "ms", rounds, partial(cifar_steps, cifar10, data_dir)),
+        Group(
+            "CIFAR-10, batch 64, recipe tuned: an epoch",
+            "s",
+            rounds,
+            partial(tuned_epochs, cifar10),
+        ),
+        Group(
+            "MNIST, lenet5-2017, batch 64: an epoch",
+            "s",
+            rounds,
+            partial(mnist_epochs, mnist, data_dir),
+        ),
+        Group(
+            "MNIST, LeNet-5 of 32 x 32, batch 64: an epoch",
+            "s",
+            rounds,
+            partial(modern_epochs, mnist),
+        ),
+        Group("a sweep of 4 runs, start-up included", "s", sweep_rounds, sweeps),
+    ]
+
+
+def medians(group: Group) -> pd.DataFrame:
+    """Measure `group`: a row for each side, with the median of its ratios to the first two."""
+    frame = pd.DataFrame([group.measure() for _ in range(group.rounds)])
+    table = pd.DataFrame({"median": frame.median(), "least": frame.min(), "most": frame.max()})
+    for name, other in zip(("to_first", "to_second"), frame.columns[:2], strict=False):
+        table[name] = frame.div(frame[other], axis=0).median()
+    table = table.rename_axis("side").reset_index()
+    table.insert(0, "what", group.what)
+    table.insert(2, "rounds", len(frame))
+    table.insert(3, "unit", group.unit)
+    return table
+
+
 def main() -> None:
     """Measure, print the table, write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -228,52 +258,14 @@ def main() -> None:
     only_help = "only groups whose names have this in them; the others stay as they were"
     parser.add_argument("--only", default="", metavar="TEXT", help=only_help)
     options = parser.parse_args()
-    cifar10, mnist = (
-        data.load(name, "standard", options.data_dir).share_memory()
-        for name in ("cifar10", "mnist")
-    )
-    # Memory first: the loaders' processes, which are forked, would be mistaken for workers.
-    groups = {
-        ("private memory of a worker on CIFAR-10", "GB", 1): lambda: {
-            "ours": private_memory(cifar10)
-        },
-        ("CIFAR-10, batch 4: a step", "ms", options.rounds): lambda: cifar_steps(
-            cifar10, options.data_dir
-        ),
-        ("CIFAR-10, batch 64, recipe tuned: an epoch", "s", options.rounds): lambda: tuned_epochs(
-            cifar10
-        ),
-        ("MNIST, lenet5-2017, batch 64: an epoch", "s", options.rounds): lambda: mnist_epochs(
-            mnist, options.data_dir
-        ),
-        ("MNIST, LeNet-5 of 32 x 32, batch 64: an epoch", "s", options.rounds): (
-            lambda: modern_epochs(mnist)
-        ),
-        ("a sweep of 4 runs, start-up included", "s", options.sweep_rounds): lambda: {
-            f"--jobs {jobs}": sweep_seconds(options.data_dir, jobs) for jobs in (1, 2)
-        },
-    }
-
-    rows = []
-    for (what, unit, rounds), measure in groups.items():
-        if options.only not in what:
-            continue
-        frame = pd.DataFrame([measure() for _ in range(rounds)])
-        for side in frame:
-            ratios = {
-                f"ratio_{i}": (frame[side] / frame[other]).median()
-                for i, other in enumerate(frame.columns[:2])
-            }
-            rows.append(
-                {"what": what, "side": side, "rounds": len(frame), "unit": unit}
-                | {
-                    "median": frame[side].median(),
-                    "least": frame[side].min(),
-                    "most": frame[side].max(),
-                }
-                | ratios
-            )
-    table = pd.DataFrame(rows).rename(columns={"ratio_0": "to_first", "ratio_1": "to_second"})
+    chosen = [
+        group
+        for group in groups(options.data_dir, options.rounds, options.sweep_rounds)
+        if options.only in group.what
+    ]
+    if not chosen:
+        parser.error(f"no group has {options.only!r} in its name")
+    table = pd.concat([medians(group) for group in chosen])
     print(table.to_string(index=False, float_format="%.3g"))
     table["cores"], table["torch"] = os.cpu_count(), torch.__version__
     path = ROOT / "results" / "benchmark_training.csv"
