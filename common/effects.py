@@ -6,6 +6,7 @@ Everything here is of accuracies as fractions, one value a seed; scipy does the 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from common.statistics import LEVEL, constants_are_expected, spreads_differ
@@ -62,6 +63,27 @@ def effect(values: dict[str, np.ndarray], ordered: bool) -> Effect:
         slope=slope,
         slope_p=slope_p,
     )
+
+
+class Gain(NamedTuple):
+    """By how much accuracy rises for a doubling of a size, with its 95 % interval."""
+
+    slope: float
+    low: float
+    high: float
+
+
+def per_doubling(sizes: ArrayLike, accuracies: ArrayLike) -> Gain:
+    """The slope of the line through accuracies over the binary logarithms of sizes.
+
+    Factors whose gains for a doubling agree may act by that size alone. Nan where no size differs.
+    """
+    places = np.log2(np.asarray(sizes, float))
+    if np.ptp(places) == 0:
+        return Gain(np.nan, np.nan, np.nan)
+    line = stats.linregress(places, accuracies)
+    half = stats.t.ppf((1 + LEVEL) / 2, len(places) - 2) * line.stderr
+    return Gain(line.slope, line.slope - half, line.slope + half)
 
 
 def half_range(samples: list[np.ndarray], i: int, j: int, equal_spreads: bool) -> float:

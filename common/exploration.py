@@ -23,7 +23,7 @@ from common import (
     terminal,
 )
 from common.augmentation import flip_and_shift
-from common.effects import Effect, effect
+from common.effects import Effect, Gain, effect, per_doubling
 from common.files import alone_in
 from common.models import Design
 from common.recipes import TUTORIAL, Recipe, kaiming
@@ -172,18 +172,25 @@ def side_by_side(options: argparse.Namespace) -> list[Path]:
 def keep_effects(
     found: Sequence[tuple[Recipe, str, pd.DataFrame]], options: argparse.Namespace
 ) -> pd.DataFrame:
-    """A row a recipe and factor, from its runs: as they go into `part1_factors.csv`."""
+    """A row a recipe and factor, from its runs: as they go into `part1_factors.csv`.
+
+    With the gain for a doubling of the parameters, and of the multiply-accumulates, that come with
+    the levels.
+    """
+    sizes = ("parameters", "macs")
+    gains = [f"{size}_{field}" for size in sizes for field in Gain._fields]
     baseline = [getattr(options, column) for column in COLUMNS]
     rows = [
         (
             *(options.dataset, *baseline, recipe.name),
             *(recipe.epochs, recipe.batch_size, recipe.lr, recipe.momentum),
             *(factor, *effect(samples(runs, factor), FACTORS[factor].ordered)),
+            *(x for size in sizes for x in per_doubling(runs[size], runs["test_accuracy"])),
         )
         for recipe, factor, runs in found
     ]
     key = ("dataset", *COLUMNS, "recipe", "epochs", "batch_size", "lr", "momentum", "factor")
-    table = pd.DataFrame(rows, columns=[*key, *Effect._fields])
+    table = pd.DataFrame(rows, columns=[*key, *Effect._fields, *gains])
     merge_csv(options.results_dir / "part1_factors.csv", table.columns, len(key), rows)
     return table
 

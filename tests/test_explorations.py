@@ -138,6 +138,7 @@ def test_the_factors_stand_beside_each_other(tmp_path: Path, capsys: pytest.Capt
     assert effect["range"] == pytest.approx(0.44)
     assert effect["low"] < 0.44 < effect["high"]
     assert effect["eta_squared"] > 0.99
+    assert np.isnan(effect["macs_slope"])  # these runs are said to be of one size
     assert (tmp_path / "figures" / "part1_factors.png").stat().st_size > 5000
     (line,) = [line for line in said.splitlines() if line.startswith("layers")]
     assert line.split()[1:6] == ["13", "to", "7", "44.00", f"{100 * effect['low']:.2f}"]

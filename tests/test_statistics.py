@@ -133,6 +133,15 @@ def test_eta_squared_by_hand() -> None:
     assert line.slope == pytest.approx(4)
 
 
+def test_the_gain_for_a_doubling_by_hand() -> None:
+    """Through (0, 0), (1, 1), (2, 1): slope 1/2, squared residuals 1/6, one degree of freedom."""
+    gain = effects.per_doubling([10, 20, 40], [0.0, 1.0, 1.0])
+    assert gain.slope == pytest.approx(0.5)
+    assert gain.high - gain.slope == pytest.approx(12.7062 * (1 / 12) ** 0.5, rel=1e-5)
+    assert gain.slope - gain.low == pytest.approx(gain.high - gain.slope)
+    assert np.isnan(effects.per_doubling([7, 7], [0.1, 0.2])).all()
+
+
 def test_where_nothing_varies_there_are_no_shares() -> None:
     constant = np.full((4, 4, 3), 0.1)
     assert all(np.isnan(share) for share in effects.eta_squared_two(constant).values())
