@@ -6,17 +6,20 @@ python part1_explore_activation.py --all  and LeakyReLU, ELU, GELU, SiLU
 Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC,
 cpu AVX512):
 
-    recipe            design   n  accuracy  95 % interval   test loss
-    tutorial          relu     3  55.14 %  51.15 to 59.13  1.2595
-    tutorial          sigmoid  3  10.00 %  10.00 to 10.00  2.3080
-    tutorial          tanh     3  55.38 %  52.51 to 58.25  1.2576
-    tutorial-kaiming  relu     3  53.99 %  49.76 to 58.22  1.2884
-    tutorial-kaiming  sigmoid  3  30.25 %  30.16 to 30.35  1.8966
-    tutorial-kaiming  tanh     3  54.21 %  50.55 to 57.87  1.2837
-    tuned             relu     3  75.88 %  74.72 to 77.05  0.7009
+    recipe            design    n  accuracy  95 % interval   test loss
+    tutorial          relu     10  54.72 %  53.87 to 55.56  1.2709
+    tutorial          sigmoid  10  10.00 %  10.00 to 10.00  2.3080
+    tutorial          tanh     10  54.90 %  54.39 to 55.42  1.2659
+    tutorial-kaiming  relu      3  53.99 %  49.76 to 58.22  1.2884
+    tutorial-kaiming  sigmoid   3  30.25 %  30.16 to 30.35  1.8966
+    tutorial-kaiming  tanh      3  54.21 %  50.55 to 57.87  1.2837
+    tuned             relu      3  75.88 %  74.72 to 77.05  0.7009
+    tuned             sigmoid   3  58.67 %  57.46 to 59.88  1.1600
+    tuned             tanh      3  73.31 %  72.05 to 74.57  0.7610
 
 So at the tutorial's budget tanh is not shown to differ from ReLU, and sigmoid
-learns nothing, or from Kaiming's first weights a little.
+learns nothing, or from Kaiming's first weights a little. Trained properly, ReLU
+is better than tanh by 2.6 points, and than sigmoid by 17.
 """
 
 import sys

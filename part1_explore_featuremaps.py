@@ -7,16 +7,17 @@ Measured on CIFAR-10's test set (torch 2.15.0+cu132, one thread of an AMD EPYC,
 cpu AVX512):
 
     recipe    design   n  accuracy  95 % interval   test loss
-    tutorial  6-16     3  55.14 %  51.15 to 59.13  1.2595
-    tutorial  8-16     3  55.74 %  52.56 to 58.93  1.2402
-    tutorial  10-16    3  55.32 %  54.30 to 56.34  1.2507
-    tutorial  12-16    3  57.45 %  53.93 to 60.96  1.1969
-    tutorial  6-20     3  53.67 %  50.17 to 57.17  1.2906
-    tutorial  6-24     3  56.36 %  55.61 to 57.11  1.2277
-    tutorial  6-28     3  56.89 %  56.42 to 57.35  1.2100
+    tutorial  6-16    10  54.72 %  53.87 to 55.56  1.2709
+    tutorial  8-16    10  55.65 %  54.92 to 56.38  1.2436
+    tutorial  10-16   10  56.13 %  55.07 to 57.19  1.2310
+    tutorial  12-16   10  57.09 %  56.10 to 58.07  1.2118
+    tutorial  6-20    10  55.05 %  54.00 to 56.10  1.2551
+    tutorial  6-24    10  56.51 %  55.74 to 57.29  1.2213
+    tutorial  6-28    10  56.86 %  56.34 to 57.37  1.2150
 
-So at the tutorial's budget three seeds show no difference between any of these
-and 6-16: the seeds of one design lie nearly as far apart as the means of all.
+So at the tutorial's budget 12-16, 6-24 and 6-28 are better than 6-16, by two
+points or so; that takes ten seeds to show, three do not. 12 maps of C1
+bring as much as 28 of C3, for 2,856 more parameters instead of 37,812.
 """
 
 import sys

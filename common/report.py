@@ -118,6 +118,7 @@ def fill(folder: Path, template: str) -> str:
         "accuracy": functools.partial(accuracy, folder),
         "mean": mean_interval,
         "sure": sure,
+        "ways": math.comb,
         "pages": published.TUTORIAL_PAGES,
         "classes_of_pages": published.CLASSES_OF_PAGES,
     }
