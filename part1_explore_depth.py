@@ -20,8 +20,8 @@ cpu AVX512):
 
 So at the tutorial's budget, from PyTorch's own first weights, more layers are
 worse: 4 of the 10 seeds of 11 layers learn something, of 13 none. It is the
-first weights that do it, as Kaiming's show. Trained properly, 11 layers of more maps (C1 12, C3 28) with
-GELU are the best combination tried so far.
+first weights that do it, as Kaiming's show. Trained properly, 11 layers of more
+maps (C1 12, C3 28) with GELU are the best combination tried so far.
 """
 
 import sys
