@@ -26,7 +26,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from common import cli, exploration
+from common import cli, exploration, factors
 from common.models import ACTIVATIONS, cifar_design
 
 EXPERIMENT = Path(__file__).stem
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = exploration.parser(__doc__)
     parser.add_argument("--all", action="store_true", help="modern activations too")
     options = exploration.parse(parser, argv)
-    names = exploration.FACTORS["activation"].levels
+    names = factors.FACTORS["activation"].levels
     if options.all:
         names = list(ACTIVATIONS)
         options.label += "-all"

@@ -28,7 +28,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from common import cli, exploration
+from common import cli, exploration, factors
 from common.models import cifar_design
 
 EXPERIMENT = Path(__file__).stem
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = exploration.parse(parser, argv)
     designs = [
         cifar_design(str(layers), options.c1, options.c3, layers, options.activation)
-        for layers in exploration.FACTORS["layers"].levels
+        for layers in factors.FACTORS["layers"].levels
     ]
     return exploration.explore(EXPERIMENT, parser, options, designs, str(options.layers))
 

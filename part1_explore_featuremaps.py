@@ -24,11 +24,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from common import cli, exploration
+from common import cli, exploration, factors
 from common.models import cifar_design
 
 EXPERIMENT = Path(__file__).stem
-C1, C3 = (exploration.FACTORS[name].levels for name in ("C1 maps", "C3 maps"))
+C1, C3 = (factors.FACTORS[name].levels for name in ("C1 maps", "C3 maps"))
 
 
 @cli.command

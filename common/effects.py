@@ -66,24 +66,35 @@ def effect(values: dict[str, np.ndarray], ordered: bool) -> Effect:
 
 
 class Gain(NamedTuple):
-    """By how much accuracy rises for a doubling of a size, with its 95 % interval."""
+    """By how much accuracy rises with a size: the slope of a line, with its 95 % interval.
+
+    `error` is the slope's standard error, of `freedom` degrees.
+    """
 
     slope: float
     low: float
     high: float
+    error: float
+    freedom: int
 
 
-def per_doubling(sizes: ArrayLike, accuracies: ArrayLike) -> Gain:
-    """The slope of the line through accuracies over the binary logarithms of sizes.
+def gain(sizes: ArrayLike, accuracies: ArrayLike) -> Gain:
+    """What a unit of a size brings, by the line through all seeds. There must be two sizes."""
+    freedom = len(sizes) - 2
+    line = stats.linregress(sizes, accuracies)
+    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * line.stderr
+    return Gain(line.slope, line.slope - half, line.slope + half, line.stderr, freedom)
 
-    Factors whose gains for a doubling agree may act by that size alone. Nan where no size differs.
+
+def gains_differ(a: Gain, b: Gain) -> float:
+    """The p-value that a unit of the size brings as much by one factor as by another: Welch's.
+
+    Were size all that matters, it would. The baseline's seeds are in both lines, which makes the
+    slopes rise together and the test cautious.
     """
-    places = np.log2(np.asarray(sizes, float))
-    if np.ptp(places) == 0:
-        return Gain(np.nan, np.nan, np.nan)
-    line = stats.linregress(places, accuracies)
-    half = stats.t.ppf((1 + LEVEL) / 2, len(places) - 2) * line.stderr
-    return Gain(line.slope, line.slope - half, line.slope + half)
+    variances = a.error**2, b.error**2
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / a.freedom + variances[1] ** 2 / b.freedom)
+    return float(2 * stats.t.sf(abs(a.slope - b.slope) / np.sqrt(sum(variances)), freedom))
 
 
 def half_range(samples: list[np.ndarray], i: int, j: int, equal_spreads: bool) -> float:

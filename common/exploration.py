@@ -1,33 +1,28 @@
-"""The explorations of Part 1: a factor varied from a baseline, and set beside the other factors.
+"""The explorations of Part 1: a factor varied from a baseline, and compared with it.
 
-Every exploration compares its designs with the baseline (`results/<experiment>_summary.csv`) and
-draws `figures/part1_factors.png` again from whatever explorations the results hold.
+The comparison is `results/<experiment>_summary.csv`; `factors` sets the factors side by side.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import NamedTuple
-
-import pandas as pd
 
 from common import (
     cli,
     comparison,
     experiments,
     factor_figures,
+    factors,
     gradients,
     models,
     plotting,
     terminal,
 )
 from common.augmentation import flip_and_shift
-from common.effects import Effect, Gain, effect, per_doubling
-from common.files import alone_in
+from common.factors import COLUMNS
 from common.models import Design
 from common.recipes import TUTORIAL, Recipe, kaiming
-from common.results import Results, merge_csv
+from common.results import Results
 from common.statistics import converged
 
 # Chosen on held-out training images of the baseline and of one larger network, see README.txt.
@@ -50,26 +45,6 @@ RECIPES = [
     replace(TUTORIAL, name="tutorial-kaiming", initialise=kaiming),  # and what is badly begun
     TUNED,
 ]
-COLUMNS = tuple(models.cifar_design("baseline").columns)
-
-
-class Factor(NamedTuple):
-    """What the lab varies: the experiment that does, its column there, the levels."""
-
-    experiment: str
-    column: str
-    levels: Sequence[int | str]
-    ordered: bool
-
-
-FACTORS = {
-    "C1 maps": Factor("part1_explore_featuremaps", "c1", [6, 8, 10, 12], True),
-    "C3 maps": Factor("part1_explore_featuremaps", "c3", [16, 20, 24, 28], True),
-    "layers": Factor("part1_explore_depth", "layers", [7, 9, 11, 13], True),
-    "activation": Factor(
-        "part1_explore_activation", "activation", ["relu", "sigmoid", "tanh"], False
-    ),
-}
 
 
 def parser(description: str) -> cli.Parser:
@@ -141,80 +116,6 @@ def explore(
             else:
                 figures["gradients"] = gradients.draw(measured, kept["design"].unique())
     drawn = experiments.save(figures, experiment, options)
-    drawn += side_by_side(options)
+    drawn += factors.side_by_side(options)
     terminal.print_closing(results, frames["runs"], drawn, failed)
     return 1 if failed else 0
-
-
-def side_by_side(options: argparse.Namespace) -> list[Path]:
-    """Print, keep and draw what each factor does, for this baseline and each recipe with results.
-
-    Nothing where no factor has two levels of two seeds. With a recipe that options changed, the
-    figure shows that one alone and is named so.
-    """
-    named = [recipe for recipe in options.recipes if recipe.name == options.recipe.name]
-    changed = options.recipe not in named
-    with alone_in(options.results_dir):  # from reading on, or another script's newer rows go
-        found = []
-        for recipe in [options.recipe] if changed else options.recipes:
-            found += [(recipe, *varied) for varied in variations(recipe, options)]
-        if not found:
-            return []
-        table = keep_effects(found, options)
-    comparison.print_effects(table)
-    levels = pd.concat([runs.assign(factor=factor) for _, factor, runs in found])
-    split = [] if options.split == "standard" else [options.split]
-    name = "-".join(["part1_factors", *([options.label] if changed else [*options.moved, *split])])
-    figure = factor_figures.factors(table, levels)
-    return [plotting.save(figure, options.figures_dir / f"{name}.png")]
-
-
-def keep_effects(
-    found: Sequence[tuple[Recipe, str, pd.DataFrame]], options: argparse.Namespace
-) -> pd.DataFrame:
-    """A row a recipe and factor, from its runs: as they go into `part1_factors.csv`.
-
-    With the gain for a doubling of the parameters, and of the multiply-accumulates, that come with
-    the levels.
-    """
-    sizes = ("parameters", "macs")
-    gains = [f"{size}_{field}" for size in sizes for field in Gain._fields]
-    baseline = [getattr(options, column) for column in COLUMNS]
-    rows = [
-        (
-            *(options.dataset, *baseline, recipe.name),
-            *(recipe.epochs, recipe.batch_size, recipe.lr, recipe.momentum),
-            *(factor, *effect(samples(runs, factor), FACTORS[factor].ordered)),
-            *(x for size in sizes for x in per_doubling(runs[size], runs["test_accuracy"])),
-        )
-        for recipe, factor, runs in found
-    ]
-    key = ("dataset", *COLUMNS, "recipe", "epochs", "batch_size", "lr", "momentum", "factor")
-    table = pd.DataFrame(rows, columns=[*key, *Effect._fields, *gains])
-    merge_csv(options.results_dir / "part1_factors.csv", table.columns, len(key), rows)
-    return table
-
-
-def variations(recipe: Recipe, options: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each factor varied from the baseline with `recipe`, and its runs, level by level.
-
-    Only levels of two seeds or more, and factors of two levels or more.
-    """
-    fixed = {"dataset": options.dataset, **{column: getattr(options, column) for column in COLUMNS}}
-    fixed |= {"recipe": recipe.name, "epochs": recipe.epochs, "batch_size": recipe.batch_size}
-    fixed |= {"lr": recipe.lr, "momentum": recipe.momentum}
-    for name, factor in FACTORS.items():
-        runs = converged(Results(options.results_dir, factor.experiment, COLUMNS).frame())
-        for column, value in fixed.items():
-            if column != factor.column:
-                runs = runs[runs[column] == value]
-        seeds = [runs[runs[factor.column] == level] for level in factor.levels]
-        seeds = [rows for rows in seeds if len(rows) > 1]
-        if len(seeds) > 1:
-            yield name, pd.concat(seeds)
-
-
-def samples(runs: pd.DataFrame, factor: str) -> dict[str, pd.Series]:
-    """The accuracies at each level of a factor, in the order of the levels."""
-    groups = runs.groupby(FACTORS[factor].column, sort=False)["test_accuracy"]
-    return {str(level): values for level, values in groups}

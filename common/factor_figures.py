@@ -46,7 +46,7 @@ def means_by_size(
     look = {"color": plotting.COLOURS[place], "marker": "osD^v"[place], "linestyle": line}
     axes.errorbar(means[size], 100 * means["mean"], half, label=label, ms=4, capsize=3, **look)
     axes.xaxis.set_major_formatter(FuncFormatter(in_thousands))
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.grid(alpha=0.3)
     return means
 
@@ -152,12 +152,16 @@ def factors(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
         ranges.set_title(recipe, fontsize=9)
         runs = levels[levels["recipe"] == recipe]
         for axes, size in zip(sizes, SIZES, strict=True):
+            if runs[size].nunique() == 1:
+                axes.set_axis_off()  # activations alone are of one size
+                continue
             for factor, rows in runs.groupby("factor", sort=False):
                 ordered = effects.loc[effects["factor"] == factor, "slope"].notna().all()
                 means_by_size(axes, rows, size, factor, names.index(factor), "-" if ordered else "")
             axes.set_xlabel(SIZES[size])
             axes.set_ylabel("test accuracy (%)")
-        sizes[0].legend(fontsize=7)
+            if axes is sizes[0]:
+                axes.legend(fontsize=7)
     return drawn
 
 

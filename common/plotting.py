@@ -23,14 +23,15 @@ WIDTH = 7.2  # inches: a figure at the width of a page keeps its letters legible
 
 
 def caption(frame: pd.DataFrame) -> str:
-    """Data set, recipe with its numbers, and n, from the rows that a figure shows."""
-    row = frame.iloc[0]
+    """Data set, recipes with their numbers, and n, from the rows that a figure shows."""
+    told = [
+        f"{row.recipe}: {row.epochs} epochs, batch {row.batch_size}, lr {row.lr:g}, "
+        f"momentum {row.momentum:g}"
+        for row in frame.drop_duplicates("recipe").itertuples()
+    ]
     counts = frame.groupby(["dataset", "design"])["seed"].nunique()
     n = str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
-    return (
-        f"{row['dataset']}, {row['recipe']}: {row['epochs']} epochs, batch {row['batch_size']}, "
-        f"lr {row['lr']:g}, momentum {row['momentum']:g}; n = {n} seed{'s' * (n != '1')}"
-    )
+    return f"{frame['dataset'].iloc[0]}, {'; '.join(told)}; n = {n} seed{'s' * (n != '1')}"
 
 
 def figure(title: str, note: str, height: float, width: float = WIDTH) -> Figure:

@@ -18,6 +18,7 @@ import jinja2
 import pandas as pd
 
 from common import LabError, cli, published, terminal
+from common.factors import COLUMNS
 from common.files import replacing
 from common.results import TEXT
 from common.statistics import Mean, converged, mean_interval
@@ -44,6 +45,10 @@ def rows(folder: Path, name: str, **where: str | float) -> pd.DataFrame:
     numbers = [column for column in RECIPE if column in frame]
     if "recipe" in where and len(frame.drop_duplicates(numbers)) > 1:
         raise LabError(f"{path} has rows of {where} with several epochs, batch sizes or rates")
+    arguments = [column for column in COLUMNS if column in frame]
+    names = frame.drop_duplicates(["design", *arguments]) if "design" in frame else frame[:0]
+    if "recipe" in where and arguments and names["design"].duplicated().any():
+        raise LabError(f"{path} has rows of {where} of several networks of one name")
     return frame
 
 
@@ -125,11 +130,11 @@ def fill(folder: Path, template: str) -> str:
     try:
         return made.from_string(template).render()
     except (LabError, jinja2.TemplateError) as error:
-        line = lines_of_template(error)
+        line = line_of_template(error)
         raise LabError(f"{TEMPLATE.name}, line {line}: {error}") from error
 
 
-def lines_of_template(error: Exception) -> int:
+def line_of_template(error: Exception) -> int:
     """The line of the template that raised an error."""
     trace, line = error.__traceback__, getattr(error, "lineno", 0)
     while trace is not None:

@@ -42,13 +42,13 @@ LAYER_COLUMNS = ("layer", "kind", "output", "parameters", "macs")
 TEXT = {
     *("dataset", "design", "activation", "hidden", "recipe", "class", "predicted", "variation"),
     *("device", "torch", "layer", "kind", "output", "operator", "variant", "noisy", "bound"),
-    *("method", "factor", "best", "worst", "baseline", "change"),
+    *("method", "factor", "size", "best", "worst", "baseline", "change"),
     *("network", "distortions", "experiment"),
 }
 INTEGERS = {
     *("c1", "c3", "layers", "epochs", "batch_size", "seed", "parameters", "macs", "threads"),
     *("epoch", "correct", "total", "count", "step", "n", "levels", "images", "comparisons"),
-    *("flops", "parameter_bytes", "input_bytes", "traffic_bytes", "calls"),
+    *("flops", "parameter_bytes", "input_bytes", "traffic_bytes", "calls", "freedom"),
 }
 
 

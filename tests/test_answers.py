@@ -18,6 +18,7 @@ import part2_profile
 from common import (
     convolution,
     exploration,
+    factors,
     inference_tables,
     published,
     statistics,
@@ -44,10 +45,10 @@ LINE = re.compile(
 
 def of_design(runs: pd.DataFrame, experiment: str, name: str) -> pd.Series:
     """Which runs are of the design called `name`; of Part 1 also C1-C3-layers-activation."""
-    cells = dict(zip(exploration.COLUMNS, name.split("-"), strict=False))
+    cells = dict(zip(factors.COLUMNS, name.split("-"), strict=False))
     if experiment.startswith("part1_explore") and len(cells) == 4:
         return (runs[list(cells)].astype(str) == pd.Series(cells)).all(axis=1)
-    varied = {f.column for f in exploration.FACTORS.values() if f.experiment == experiment}
+    varied = {f.column for f in factors.FACTORS.values() if f.experiment == experiment}
     at_baseline = [column for column in BASELINE.columns if column not in varied]
     same = runs["design"] == name
     for column in at_baseline:

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Script
+from scipy import stats
 
 import part1_explore_activation
 import part1_explore_depth
 import part1_explore_featuremaps
-from common import comparison, exploration, factor_figures
+from common import comparison, factor_figures, factors, models
 from common.results import Results
 
 SCRIPTS = [part1_explore_featuremaps, part1_explore_depth, part1_explore_activation]
@@ -75,9 +76,9 @@ def test_an_exploration_from_the_command_line(script: Script, tmp_path: Path) ->
     assert list(summary["mean"]) == pytest.approx([means[name] for name in summary["design"]])
     assert summary["difference"].iloc[2] == pytest.approx(means["tanh"] - means["relu"], abs=1e-5)
     assert pd.isna(summary["difference"].iloc[0])
-    factors = pd.read_csv(tmp_path / "my results" / "part1_factors.csv")
-    assert list(factors["factor"]) == ["activation"]
-    assert factors["range"].iloc[0] == pytest.approx(means.max() - means.min(), abs=1e-5)
+    table = pd.read_csv(tmp_path / "my results" / "part1_factors.csv")
+    assert list(table["factor"]) == ["activation"]
+    assert table["range"].iloc[0] == pytest.approx(means.max() - means.min(), abs=1e-5)
     label = "tutorial-epochs1-batchsize64"
     names = {path.name for path in (tmp_path / "my figures").glob("*.png")}
     whats = [f"part1_explore_activation_{what}" for what in ("accuracy", "curves", "gradients")]
@@ -109,6 +110,7 @@ def add_runs(results: Results, **levels: list[float]) -> None:
     """Runs of the depth exploration with given accuracies, by design."""
     for layers, accuracies in levels.items():
         number = int(layers.removeprefix("layers"))
+        size = models.size(models.cifar_design(str(number), layers=number))
         for seed, accuracy in enumerate(accuracies):
             design = ("cifar10", str(number), 6, 16, number, "relu")
             key = (*design, "tutorial", 2, 4, 0.001, 0.9, seed)
@@ -116,7 +118,7 @@ def add_runs(results: Results, **levels: list[float]) -> None:
             results.add(
                 key,
                 {
-                    "runs": [(62006, 651720, *measured, 20.0, 1, "cpu", "2.6.0")],
+                    "runs": [(*size, *measured, 20.0, 1, "cpu", "2.6.0")],
                     "epochs": [(1, *measured, 10.0), (2, *measured, 10.0)],
                     "classes": [(name, 500, 1000, 0.5) for name in "abcdefghij"],
                 },
@@ -125,7 +127,7 @@ def add_runs(results: Results, **levels: list[float]) -> None:
 
 def test_the_factors_stand_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     add_runs(
-        Results(tmp_path, "part1_explore_depth", exploration.COLUMNS),
+        Results(tmp_path, "part1_explore_depth", factors.COLUMNS),
         layers7=[0.54, 0.55, 0.53],
         layers9=[0.48, 0.47, 0.49],
         layers13=[0.1, 0.1, 0.1],
@@ -138,7 +140,13 @@ def test_the_factors_stand_beside_each_other(tmp_path: Path, capsys: pytest.Capt
     assert effect["range"] == pytest.approx(0.44)
     assert effect["low"] < 0.44 < effect["high"]
     assert effect["eta_squared"] > 0.99
-    assert np.isnan(effect["macs_slope"])  # these runs are said to be of one size
+    sizes = pd.read_csv(tmp_path / "part1_sizes.csv").set_index("size")
+    assert set(sizes.index) == {"parameters", "macs"} and set(sizes["factor"]) == {"layers"}
+    places, accuracies = np.repeat([62006, 64656, 69956], 3), [0.54, 0.55, 0.53, 0.48, 0.47, 0.49]
+    line = stats.linregress(places, [*accuracies, 0.1, 0.1, 0.1])
+    assert sizes["slope"]["parameters"] == pytest.approx(line.slope, rel=1e-5)
+    assert sizes["low"]["macs"] < sizes["slope"]["macs"] < sizes["high"]["macs"] < 0
+    assert sizes["p"].isna().all()  # there is no other factor
     assert (tmp_path / "figures" / "part1_factors.png").stat().st_size > 5000
     (line,) = [line for line in said.splitlines() if line.startswith("layers")]
     assert line.split()[1:6] == ["13", "to", "7", "44.00", f"{100 * effect['low']:.2f}"]
@@ -147,7 +155,7 @@ def test_the_factors_stand_beside_each_other(tmp_path: Path, capsys: pytest.Capt
 def test_one_seed_shows_no_difference_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    results = Results(tmp_path, "part1_explore_depth", exploration.COLUMNS)
+    results = Results(tmp_path, "part1_explore_depth", factors.COLUMNS)
     add_runs(results, layers7=[0.54], layers9=[0.48])
     folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
     assert part1_explore_depth.main(["--plot-only", *folders]) == 0

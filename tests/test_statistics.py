@@ -133,13 +133,30 @@ def test_eta_squared_by_hand() -> None:
     assert line.slope == pytest.approx(4)
 
 
-def test_the_gain_for_a_doubling_by_hand() -> None:
+def test_the_gain_by_a_size_by_hand() -> None:
     """Through (0, 0), (1, 1), (2, 1): slope 1/2, squared residuals 1/6, one degree of freedom."""
-    gain = effects.per_doubling([10, 20, 40], [0.0, 1.0, 1.0])
-    assert gain.slope == pytest.approx(0.5)
-    assert gain.high - gain.slope == pytest.approx(12.7062 * (1 / 12) ** 0.5, rel=1e-5)
-    assert gain.slope - gain.low == pytest.approx(gain.high - gain.slope)
-    assert np.isnan(effects.per_doubling([7, 7], [0.1, 0.2])).all()
+    found = effects.gain([0, 1, 2], [0.0, 1.0, 1.0])
+    assert found.slope == pytest.approx(0.5)
+    assert found.error == pytest.approx((1 / 12) ** 0.5)
+    assert found.high - found.slope == pytest.approx(12.7062 * (1 / 12) ** 0.5, rel=1e-5)
+    assert found.slope - found.low == pytest.approx(found.high - found.slope)
+
+
+def test_gains_are_told_apart_as_seldom_as_the_level_says() -> None:
+    """Lines that share their first points, as factors share the baseline: the test is cautious."""
+    rng = np.random.default_rng(0)
+    sizes = np.repeat([0, 1, 2, 3], 5)
+
+    def share_told(steeper: float) -> float:
+        p = []
+        for _ in range(500):
+            a, b = rng.normal(size=(2, 20)) + np.outer([1, steeper], sizes)
+            b[:5] = a[:5]
+            p.append(effects.gains_differ(effects.gain(sizes, a), effects.gain(sizes, b)))
+        return float(np.mean(np.array(p) < 0.05))
+
+    assert share_told(1) < 0.06
+    assert share_told(2) > 0.8
 
 
 def test_where_nothing_varies_there_are_no_shares() -> None:
