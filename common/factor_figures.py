@@ -47,6 +47,7 @@ def means_by_size(
     axes.errorbar(means[size], 100 * means["mean"], half, label=label, ms=4, capsize=3, **look)
     axes.xaxis.set_major_formatter(FuncFormatter(in_thousands))
     axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.margins(x=0.08)
     axes.grid(alpha=0.3)
     return means
 
@@ -87,7 +88,7 @@ def training_and_test_curves(epochs: pd.DataFrame, augmented: bool = False) -> F
             axes.plot(wide.index, wide, line, color=colour, linewidth=0.5, alpha=0.6)
             axes.plot(wide.index, wide.mean(axis=1), line, color=colour, linewidth=2, marker=".")
         axes.set_title(design, fontsize=9)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(5 if columns > 2 else 10, integer=True))
         axes.grid(alpha=0.3)
     for axes in panels.flat[len(designs) :]:
         axes.set_axis_off()

@@ -45,9 +45,8 @@ def rows(folder: Path, name: str, **where: str | float) -> pd.DataFrame:
     numbers = [column for column in RECIPE if column in frame]
     if "recipe" in where and len(frame.drop_duplicates(numbers)) > 1:
         raise LabError(f"{path} has rows of {where} with several epochs, batch sizes or rates")
-    arguments = [column for column in COLUMNS if column in frame]
-    names = frame.drop_duplicates(["design", *arguments]) if "design" in frame else frame[:0]
-    if "recipe" in where and arguments and names["design"].duplicated().any():
+    named = [column for column in ("design", *COLUMNS) if column in frame and "design" in frame]
+    if "recipe" in where and named and frame[named].drop_duplicates()["design"].duplicated().any():
         raise LabError(f"{path} has rows of {where} of several networks of one name")
     return frame
 
@@ -93,6 +92,11 @@ def chance(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
+def versus(p: float) -> str:
+    """A p-value in a sentence: `= 0.03`, `< 0.001`."""
+    return chance(p) if p < 0.001 else f"= {chance(p)}"
+
+
 def about(ratio: float) -> str:
     """A number to two digits: `990`."""
     return f"{float(f'{ratio:.2g}'):,.0f}"
@@ -116,14 +120,13 @@ def fill(folder: Path, template: str) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters: list[Callable[..., str]] = [percent, interval, points, chance, about, small]
+    filters: list[Callable[..., str]] = [percent, interval, points, chance, versus, about, small]
     made.filters |= {function.__name__: function for function in filters}
     made.globals |= {
         "rows": functools.partial(rows, folder),
         "accuracy": functools.partial(accuracy, folder),
         "mean": mean_interval,
         "sure": sure,
-        "ways": math.comb,
         "pages": published.TUTORIAL_PAGES,
         "classes_of_pages": published.CLASSES_OF_PAGES,
     }

@@ -17,8 +17,8 @@ TEMPLATE = report.TEMPLATE.read_text(encoding="utf-8")
 # What the report's own words may number: designs and sizes, parts and shares, years, and of what
 # others published its volume, its builds and its numbers.
 GIVEN = """
-5 6 7 9 10 11 12 13 16 28 100 300 3x3 28x28 32x32
-0 1 2 3 4 60 30 95 1,000
+5 6 7 9 10 11 12 13 16 28 100 120 300 3x3 28x28 32x32
+0 1 2 3 4 60 30 95 1,000 100,000
 1998 2017 2019 2025
 86 21 98 0.05 60,000 70,000
 10,000 256
@@ -80,6 +80,17 @@ def test_missing_results_are_named(copied: Path) -> None:
     shutil.copy(RESULTS / "part2_mlp_width.csv", copied)
     with pytest.raises(LabError, match=r"part2_lenet5\.csv has no row with .*lecun1998"):
         report.fill(copied, TEMPLATE)
+
+
+def test_networks_of_one_name_are_not_taken_together(copied: Path) -> None:
+    """As `--c1 12` names its designs by their layers too."""
+    path = copied / "part1_explore_depth.csv"
+    runs = pd.read_csv(path, dtype={"design": str})
+    wider = runs[(runs["recipe"] == "tutorial-kaiming") & (runs["c1"] == 6)].assign(c1=12)
+    pd.concat([runs, wider]).to_csv(path, index=False)
+    assert report.fill(copied, TEMPLATE) == report.REPORT.read_text(encoding="utf-8")
+    with pytest.raises(LabError, match="several networks of one name"):
+        report.rows(copied, "part1_explore_depth", recipe="tutorial-kaiming", dataset="cifar10")
 
 
 def test_no_measured_number_is_typed() -> None:
