@@ -15,7 +15,7 @@ import pandas as pd
 
 from common.models import layer_table, size
 from common.recipes import Recipe
-from common.results import Results
+from common.results import TRAINING_KEY, Results
 from common.statistics import converged, mean_interval, summarise
 from common.training import Run
 
@@ -47,12 +47,9 @@ def print_list(runs: Sequence[Run], results: Results, options: argparse.Namespac
 
 def recorded_seconds(run: Run, results: Results) -> float | None:
     """The training time to expect of a run, from recorded runs of its design and batch size."""
-    frame = results.frame()
-    same = frame[
-        (frame["dataset"] == run.dataset)
-        & (frame["design"] == run.design.name)
-        & (frame["batch_size"] == run.recipe.batch_size)
-    ]
+    same, wanted = results.frame(), dict(zip(results.key_columns, run.key, strict=True))
+    for column in (*results.key_columns[: -len(TRAINING_KEY)], "batch_size"):
+        same = same[same[column] == wanted[column]]
     if same.empty:
         return None
     return float((same["train_seconds"] / same["epochs"]).median()) * run.recipe.epochs

@@ -11,8 +11,10 @@ from scipy import stats
 import part1_explore_activation
 import part1_explore_depth
 import part1_explore_featuremaps
-from common import comparison, factor_figures, factors, models
+from common import comparison, factor_figures, factors, models, terminal
+from common.recipes import TUTORIAL
 from common.results import Results
+from common.training import Run
 
 SCRIPTS = [part1_explore_featuremaps, part1_explore_depth, part1_explore_activation]
 
@@ -123,6 +125,17 @@ def add_runs(results: Results, **levels: list[float]) -> None:
                     "classes": [(name, 500, 1000, 0.5) for name in "abcdefghij"],
                 },
             )
+
+
+def test_the_time_told_is_that_of_the_same_network(tmp_path: Path) -> None:
+    """Not of a narrower one, which has the same name."""
+    results = Results(tmp_path, "part1_explore_depth", factors.COLUMNS)
+    add_runs(results, layers9=[0.5, 0.5])
+    narrow, wide = (
+        Run(models.cifar_design("9", c1, layers=9), TUTORIAL, "cifar10", 7) for c1 in (6, 12)
+    )
+    assert terminal.recorded_seconds(narrow, results) == pytest.approx(20)
+    assert terminal.recorded_seconds(wide, results) is None
 
 
 def test_the_factors_stand_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
