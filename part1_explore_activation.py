@@ -18,8 +18,8 @@ cpu AVX512):
     tuned             tanh      3  73.31 %  72.05 to 74.57  0.7610
 
 So at the tutorial's budget tanh is not shown to differ from ReLU, and sigmoid
-learns nothing, or from Kaiming's first weights a little. Trained properly, ReLU
-is better than tanh by 2.6 points, and than sigmoid by 17.
+learns nothing, or from Kaiming's first weights a little. Trained properly,
+ReLU is better than tanh by 2.6 points, and than sigmoid by 17.
 """
 
 import sys

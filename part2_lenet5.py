@@ -22,11 +22,11 @@ cpu AVX512):
 
 So the 2017 report's accuracy (up to 98 %) is reached; its loss (below 0.05) by
 one of ten seeds of its network, not by their mean. By that recipe ReLU with
-max-pooling makes a third fewer errors than tanh with average pooling, by a good
-schedule a seventh; and that schedule about halves the errors of all. The
+max-pooling makes a third fewer errors than tanh with average pooling, by a
+good schedule a seventh; and that schedule about halves the errors of all. The
 network of 1998, to its last parameter, errs on 1.03 % here, and on 0.95 % in
-its paper, which the interval covers. From there to today's (--ablation) the way
-of training is worth more than any change of the network.
+its paper, which the interval covers. From there to today's (--ablation) the
+way of training is worth more than any change of the network.
 """
 
 import argparse
