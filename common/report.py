@@ -125,7 +125,6 @@ def fill(folder: Path, template: str) -> str:
     made.globals |= {
         "rows": functools.partial(rows, folder),
         "accuracy": functools.partial(accuracy, folder),
-        "mean": mean_interval,
         "sure": sure,
         "pages": published.TUTORIAL_PAGES,
         "classes_of_pages": published.CLASSES_OF_PAGES,
