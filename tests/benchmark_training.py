@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -97,8 +97,15 @@ def epoch_seconds(design: models.Design, dataset: Dataset, recipe: Recipe, at_on
     return max(seconds) / at_once
 
 
-def cifar_steps(dataset: Dataset, data_dir: Path) -> dict[str, float]:
+@cache
+def loaded(name: str, data_dir: Path) -> Dataset:
+    """The data, in memory that workers share."""
+    return data.load(name, "standard", data_dir).share_memory()
+
+
+def cifar_steps(data_dir: Path) -> dict[str, float]:
     """A step of the tutorial's loop and of ours, with three ways to hold the data, in ms."""
+    dataset = loaded("cifar10", data_dir)
     images, labels = dataset.train
     part = replace(dataset, train=Examples(images[: 4 * STEPS], labels[: 4 * STEPS]))
     part = replace(part, test=Examples(images[:10], labels[:10])).share_memory()
@@ -127,8 +134,9 @@ def cifar_steps(dataset: Dataset, data_dir: Path) -> dict[str, float]:
     }
 
 
-def tuned_epochs(dataset: Dataset) -> dict[str, float]:
+def tuned_epochs(data_dir: Path) -> dict[str, float]:
     """An epoch of the tuned recipe on the baseline, with its augmentation and without, in s."""
+    dataset = loaded("cifar10", data_dir)
     images, labels = dataset.train
     part = replace(dataset, train=Examples(images[:16384], labels[:16384])).share_memory()
     part = replace(part, test=Examples(images[:10], labels[:10]))
@@ -140,8 +148,9 @@ def tuned_epochs(dataset: Dataset) -> dict[str, float]:
     }
 
 
-def mnist_epochs(dataset: Dataset, data_dir: Path) -> dict[str, float]:
+def mnist_epochs(data_dir: Path) -> dict[str, float]:
     """An epoch of lenet5-2017 by the plain loop, by ours, and by two of ours at once, in s."""
+    dataset = loaded("mnist", data_dir)
     design = models.Design("lenet5-2017", models.lenet5_2017)
     started = time.perf_counter()
     published_epoch(design.build(), published_loader("mnist", data_dir, 0), 0.01, 0.5)
@@ -152,8 +161,9 @@ def mnist_epochs(dataset: Dataset, data_dir: Path) -> dict[str, float]:
     }
 
 
-def modern_epochs(dataset: Dataset) -> dict[str, float]:
+def modern_epochs(data_dir: Path) -> dict[str, float]:
     """An epoch of lenet5, of the network of 1998, and of lenet5 on distorted digits, in s."""
+    dataset = loaded("mnist", data_dir)
     lenet5 = models.Design("lenet5", models.lenet5)
     return {
         "lenet5": epoch_seconds(lenet5, dataset, MODERN, 1),
@@ -162,8 +172,13 @@ def modern_epochs(dataset: Dataset) -> dict[str, float]:
     }
 
 
-def sweep_seconds(data_dir: Path, jobs: int) -> float:
+def sweeps(data_dir: Path) -> dict[str, float]:
     """Four runs of a minute of lenet5-2017, start-up and figures included, in s."""
+    return {f"--jobs {jobs}": sweep_seconds(data_dir, jobs) for jobs in (1, 2)}
+
+
+def sweep_seconds(data_dir: Path, jobs: int) -> float:
+    """Seconds of one such sweep, `jobs` runs at once."""
     with tempfile.TemporaryDirectory() as folder:
         options = ["--designs", "lenet5-2017", "--seeds", "4", "--epochs", "20"]
         options += ["--jobs", str(jobs), "--data-dir", str(data_dir)]
@@ -174,18 +189,18 @@ def sweep_seconds(data_dir: Path, jobs: int) -> float:
         return time.perf_counter() - started
 
 
-def private_memory(dataset: Dataset) -> float:
-    """The private memory of a worker that trains on `dataset`, in GB (Linux)."""
+def private_memory(data_dir: Path) -> dict[str, float]:
+    """The private memory of a worker that trains on CIFAR-10, in GB (Linux)."""
     design = models.Design("baseline", models.cifar_cnn)
     runs = [Run(design, TUTORIAL, "cifar10", 0)]
-    for _, event in events(runs, dataset, 1, "cpu"):
+    for _, event in events(runs, loaded("cifar10", data_dir), 1, "cpu"):
         if isinstance(event, Epoch):
             sizes = []
             for child in multiprocessing.active_children():  # also joins those that have ended
                 text = Path(f"/proc/{child.pid}/smaps_rollup").read_text()
                 private = re.findall(r"Private_\w+:\s+(\d+) kB", text)
                 sizes.append(sum(map(int, private)) / 1e6)
-            return max(sizes)
+            return {"ours": max(sizes)}
     raise AssertionError("the run ended before its first epoch")
 
 
@@ -194,56 +209,29 @@ class Group(NamedTuple):
 
     what: str
     unit: str
-    rounds: int
-    measure: Callable[[], dict[str, float]]
+    measure: Callable[[Path], dict[str, float]]
 
 
-def groups(data_dir: Path, rounds: int, sweep_rounds: int) -> list[Group]:
-    """All groups, memory first: the loaders' processes, forked, would be mistaken for workers."""
-    cifar10, mnist = (
-        data.load(name, "standard", data_dir).share_memory() for name in ("cifar10", "mnist")
-    )
-
-    def memory() -> dict[str, float]:
-        return {"ours": private_memory(cifar10)}
-
-    def sweeps() -> dict[str, float]:
-        return {f"--jobs {jobs}": sweep_seconds(data_dir, jobs) for jobs in (1, 2)}
-
-    return [
-        Group("private memory of a worker on CIFAR-10", "GB", 1, memory),
-        Group("CIFAR-10, batch 4: a step", "ms", rounds, partial(cifar_steps, cifar10, data_dir)),
-        Group(
-            "CIFAR-10, batch 64, recipe tuned: an epoch",
-            "s",
-            rounds,
-            partial(tuned_epochs, cifar10),
-        ),
-        Group(
-            "MNIST, lenet5-2017, batch 64: an epoch",
-            "s",
-            rounds,
-            partial(mnist_epochs, mnist, data_dir),
-        ),
-        Group(
-            "MNIST, LeNet-5 of 32 x 32, batch 64: an epoch",
-            "s",
-            rounds,
-            partial(modern_epochs, mnist),
-        ),
-        Group("a sweep of 4 runs, start-up included", "s", sweep_rounds, sweeps),
-    ]
+# Memory first: the loaders' processes, forked, would be mistaken for workers.
+GROUPS = [
+    Group("private memory of a worker on CIFAR-10", "GB", private_memory),
+    Group("CIFAR-10, batch 4: a step", "ms", cifar_steps),
+    Group("CIFAR-10, batch 64, recipe tuned: an epoch", "s", tuned_epochs),
+    Group("MNIST, lenet5-2017, batch 64: an epoch", "s", mnist_epochs),
+    Group("MNIST, LeNet-5 of 32 x 32, batch 64: an epoch", "s", modern_epochs),
+    Group("a sweep of 4 runs, start-up included", "s", sweeps),
+]
 
 
-def medians(group: Group) -> pd.DataFrame:
+def medians(group: Group, rounds: int, data_dir: Path) -> pd.DataFrame:
     """Measure `group`: a row for each side, with the median of its ratios to the first two."""
-    frame = pd.DataFrame([group.measure() for _ in range(group.rounds)])
+    frame = pd.DataFrame([group.measure(data_dir) for _ in range(rounds)])
     table = pd.DataFrame({"median": frame.median(), "least": frame.min(), "most": frame.max()})
     for name, other in zip(("to_first", "to_second"), frame.columns[:2], strict=False):
         table[name] = frame.div(frame[other], axis=0).median()
     table = table.rename_axis("side").reset_index()
     table.insert(0, "what", group.what)
-    table.insert(2, "rounds", len(frame))
+    table.insert(2, "rounds", rounds)
     table.insert(3, "unit", group.unit)
     return table
 
@@ -258,14 +246,14 @@ def main() -> None:
     only_help = "only groups whose names have this in them; the others stay as they were"
     parser.add_argument("--only", default="", metavar="TEXT", help=only_help)
     options = parser.parse_args()
-    chosen = [
-        group
-        for group in groups(options.data_dir, options.rounds, options.sweep_rounds)
-        if options.only in group.what
-    ]
+    rounds = {private_memory: 1, sweeps: options.sweep_rounds}
+    chosen = [group for group in GROUPS if options.only in group.what]
     if not chosen:
         parser.error(f"no group has {options.only!r} in its name")
-    table = pd.concat([medians(group) for group in chosen])
+    table = pd.concat(
+        medians(group, rounds.get(group.measure, options.rounds), options.data_dir)
+        for group in chosen
+    )
     print(table.to_string(index=False, float_format="%.3g"))
     table["cores"], table["torch"] = os.cpu_count(), torch.__version__
     path = ROOT / "results" / "benchmark_training.csv"
