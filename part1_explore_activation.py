@@ -10,9 +10,9 @@ cpu AVX512):
     tutorial          relu     10  54.72 %  53.87 to 55.56  1.2709
     tutorial          sigmoid  10  10.00 %  10.00 to 10.00  2.3080
     tutorial          tanh     10  54.90 %  54.39 to 55.42  1.2659
-    tutorial-kaiming  relu      3  53.99 %  49.76 to 58.22  1.2884
-    tutorial-kaiming  sigmoid   3  30.25 %  30.16 to 30.35  1.8966
-    tutorial-kaiming  tanh      3  54.21 %  50.55 to 57.87  1.2837
+    tutorial-kaiming  relu     10  54.27 %  53.37 to 55.16  1.2808
+    tutorial-kaiming  sigmoid  10  30.10 %  29.59 to 30.62  1.8997
+    tutorial-kaiming  tanh     10  54.59 %  53.82 to 55.36  1.2679
     tuned             relu      3  75.88 %  74.72 to 77.05  0.7009
     tuned             sigmoid   3  58.67 %  57.46 to 59.88  1.1600
     tuned             tanh      3  73.31 %  72.05 to 74.57  0.7610

@@ -12,10 +12,10 @@ cpu AVX512):
     tutorial          9              10  47.75 %  45.95 to 49.56  1.4233
     tutorial          11             10  19.34 %  10.29 to 28.39  2.1009
     tutorial          13             10  10.00 %  10.00 to 10.00  2.3032
-    tutorial-kaiming  7               3  53.99 %  49.76 to 58.22  1.2884
-    tutorial-kaiming  9               3  52.09 %  48.23 to 55.95  1.3255
-    tutorial-kaiming  11              3  48.90 %  45.45 to 52.35  1.4050
-    tutorial-kaiming  13              3  46.02 %  39.58 to 52.45  1.4833
+    tutorial-kaiming  7              10  54.27 %  53.37 to 55.16  1.2808
+    tutorial-kaiming  9              10  51.85 %  50.85 to 52.85  1.3323
+    tutorial-kaiming  11             10  49.23 %  48.50 to 49.97  1.3972
+    tutorial-kaiming  13             10  46.05 %  44.63 to 47.48  1.4807
     tuned             7               3  75.88 %  74.72 to 77.05  0.7009
     tuned             9               3  77.21 %  76.62 to 77.80  0.6623
     tuned             11              3  77.69 %  77.25 to 78.14  0.6457
