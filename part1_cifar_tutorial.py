@@ -157,9 +157,7 @@ def classifier(runs: Sequence[Run], options: argparse.Namespace) -> int:
     frames, failed = experiments.measure(runs, results, options)
     terminal.print_classes(frames["classes"])
     figures = experiments.save(draw(frames, runs[0], results, options), EXPERIMENT, options)
-    terminal.print_closing(results, frames["runs"], figures, failed)
-    if options.synthetic and not options.plot_only:
-        print(f"next, on CIFAR-10: {terminal.this_command(without='--synthetic')}")
+    terminal.print_closing(results, frames["runs"], figures, failed, options)
     return 1 if failed else 0
 
 
@@ -208,14 +206,15 @@ def draw(
 def check_weights(model: nn.Module, frames: dict[str, pd.DataFrame], dataset: Dataset) -> None:
     """The weights, saved and read again, predict what the network predicted when trained."""
     run = frames["runs"].query("seed == 0").iloc[0]
-    if (run["device"], run["torch"]) != (place("cpu"), torch.__version__):
-        return  # trained elsewhere: the last digits may differ
+    recorded = frames["confusion"].query("seed == 0")["count"]
+    if recorded.empty or (run["device"], run["torch"]) != (place("cpu"), torch.__version__):
+        return  # it diverged, or was trained elsewhere: the last digits may differ
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in training
     again = evaluate(model, dataset, dataset.test)
     torch.set_num_threads(threads)
-    recorded = frames["confusion"].query("seed == 0")["count"]
-    assert again.confusion.flatten().tolist() == recorded.tolist()
+    if again.confusion.flatten().tolist() != recorded.tolist():
+        raise LabError("the weights of seed 0 do not give what is recorded: --fresh makes them")
     print(f"\nthe weights of seed 0, read again, reach the same {100 * again.accuracy:.2f} %")
 
 

@@ -102,6 +102,11 @@ REPORTED_LOSS = 0.05  # 'the loss of the model can be lower than 0.05', the 2017
 MISREAD = 8  # digits shown of each design
 
 
+def results_in(folder: Path) -> Results:
+    """The result files of this experiment."""
+    return Results(folder, EXPERIMENT, extras=["confusion"])
+
+
 @cli.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Train what is missing, print what was measured, draw the figures."""
@@ -109,14 +114,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     ablation_help = "from lenet5-1998 to today's network, a change at a time"
     parser.add_argument("--ablation", action="store_true", help=ablation_help)
     options = cli.parse(parser, argv)
-    results = Results(options.results_dir, EXPERIMENT, extras=["confusion"])
+    results = results_in(options.results_dir)
     if options.ablation:
         if options.designs or options.recipe.name != REPORT2017.name:
             parser.error("--ablation has designs and recipes of its own")
         cli.use(LECUN1998, options)
         return ablation.measure(chain(options), results, options)
-    named = next(recipe for recipe in RECIPES if recipe.name == options.recipe.name)
-    runs = experiments.runs(parser, options, DESIGNS if options.designs else RECIPES[named])
+    designs = DESIGNS if options.designs else RECIPES[options.named]
+    runs = experiments.runs(parser, options, designs)
     if options.list:
         terminal.print_list(runs, results, options)
         if any(run.design is PAPER for run in runs):
@@ -129,9 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.print_classes(frames["classes"])
     figures = experiments.save(draw(frames, runs, results, options), EXPERIMENT, options)
     figures += published.compare(options)
-    terminal.print_closing(results, frames["runs"], figures, failed)
-    if options.synthetic and not options.plot_only:
-        print(f"next, on MNIST: {terminal.this_command(without='--synthetic')}")
+    terminal.print_closing(results, frames["runs"], figures, failed, options)
     return 1 if failed else 0
 
 

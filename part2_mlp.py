@@ -59,18 +59,23 @@ GRID = [mlp_design(first, second) for first in (100, 200, 300) for second in (10
 RECIPES = [MODERN, MODERN_DISTORTED]
 
 
+def results_in(folder: Path) -> Results:
+    """The result files of this experiment."""
+    return Results(folder, EXPERIMENT, ["hidden"], ["variations"])
+
+
 @cli.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Train what is missing, print what was measured, draw the figures."""
     parser = cli.parser(__doc__, RECIPES, dataset="mnist")
     add = parser.add_mutually_exclusive_group().add_argument
     add("--grid", action="store_true", help="two hidden layers of 100, 200, 300 each")
-    width = cli.number(int, 1)
+    width = cli.number(int, 1, 10_001)
     add("--hidden", type=width, nargs="+", metavar="N", help="one network with such hidden layers")
     add("--against-lenet5", action="store_true", help="LeNet-5 beside an MLP of its size")
     options = cli.parse(parser, argv)
     options.load = convolution.with_shifted_tests(options.load)
-    results = Results(options.results_dir, EXPERIMENT, ["hidden"], ["variations"])
+    results = results_in(options.results_dir)
     if options.against_lenet5:
         return convolution.against_lenet5(parser, options, results)
     designs, baseline = [*ONE_LAYER, BASELINE], BASELINE
@@ -87,29 +92,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     frames, failed = experiments.measure(runs, results, options)
     comparison.report(frames, results, baseline.name)
-    trained = converged(frames["runs"])
     figures = {"accuracy": plotting.accuracy_by_design(frames["runs"], baseline.name)}
+    trained = converged(frames["runs"])
     if not trained.empty:
-        figures["curves"] = factor_figures.training_and_test_curves(
-            frames["epochs"], augmented=options.recipe.augment is not None
-        )
-        if options.grid:
-            layers = trained["hidden"].str.split("-", expand=True).astype(int)
-            trained = trained.assign(first=layers[0], second=layers[1])
-            comparison.report_shares(trained, results, ["first", "second"])
-            figures["grid"] = factor_figures.heat_map(trained, "first", "second")
-        elif not options.hidden:
-            one = trained[~trained["hidden"].str.contains("-")]
-            widths = dict(iter(one.groupby("hidden", sort=False)["test_accuracy"]))
-            if len(widths) > 1:
-                comparison.report_width(one, results, widths)
-                figures["width"] = accuracy_by_width(trained)
+        changed = options.recipe.augment is not None
+        figures["curves"] = factor_figures.training_and_test_curves(frames["epochs"], changed)
+        if not options.hidden:
+            figures |= (by_layers if options.grid else by_width)(trained, results)
     if options.classes:
         terminal.print_classes(frames["classes"])
     drawn = experiments.save(figures, EXPERIMENT, options)
     drawn += published.compare(options)
-    terminal.print_closing(results, frames["runs"], drawn, failed)
+    terminal.print_closing(results, frames["runs"], drawn, failed, options)
     return 1 if failed else 0
+
+
+def by_layers(runs: pd.DataFrame, results: Results) -> dict[str, Figure]:
+    """What the widths of two hidden layers do, each and together: printed, kept and drawn."""
+    layers = runs["hidden"].str.split("-", expand=True).astype(int)
+    runs = runs.assign(first=layers[0], second=layers[1])
+    comparison.report_shares(runs, results, ["first", "second"])
+    return {"grid": factor_figures.heat_map(runs, "first", "second")}
+
+
+def by_width(runs: pd.DataFrame, results: Results) -> dict[str, Figure]:
+    """What the width of one hidden layer does, where there are several: printed, kept and drawn."""
+    one = runs[~runs["hidden"].str.contains("-")]
+    widths = dict(iter(one.groupby("hidden", sort=False)["test_accuracy"]))
+    if len(widths) < 2:
+        return {}
+    comparison.report_width(one, results, widths)
+    return {"width": accuracy_by_width(runs)}
 
 
 def accuracy_by_width(runs: pd.DataFrame) -> Figure:

@@ -34,6 +34,7 @@ from common import (
     inference,
     inference_tables,
     profile_figures,
+    ranks,
     terminal,
     workers,
 )
@@ -41,7 +42,6 @@ from common.evaluation import evaluate
 from common.inference import Effort, Network
 from common.models import Design, mlp_design
 from common.recipes import LECUN1998, MODERN, Recipe
-from common.results import Results
 from common.statistics import converged, mean_or_wilson
 from common.sweep import sweep, trained
 from common.training import Run, place
@@ -63,8 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--quick", action="store_true", help="fewer batch sizes and calls, one thread")
     add("--variants", action="store_true", help="the variants too, in batches of 1 and 1000")
     add("--trace", action="store_true", help="write results/trace_<design>_<variant>.json")
-    add("--batch-sizes", nargs="+", type=cli.number(int, 1), metavar="N", help="instead of these")
+    sizes_help = f"images of a call (default: {' '.join(map(str, IMAGES))})"
+    add("--batch-sizes", nargs="+", type=cli.number(int, 1), metavar="N", help=sizes_help)
     options = cli.fill(parser.parse_args(argv))
+    if ranks.launched():
+        raise LabError("processes side by side disturb each other's times: do without torchrun")
     designs = cli.chosen(parser, options, [*MLPS, *LENETS])
     # A rough measurement does not take the place of a thorough one.
     experiment = EXPERIMENT + ("_quick" if options.quick else "")
@@ -88,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\n{EXPERIMENT} on {options.dataset}, {rows['device'].iloc[0]}\n")
     print_table(rows)
     print("\n" + textwrap.fill(verdict(rows), 79) + "\n")
-    options.label = options.device
+    options.label = "-".join([options.device, *(options.designs or ())])
     drawn = experiments.save(profile_figures.draw(rows, tables["_operators"]), experiment, options)
     results = terminal.nearby(options.results_dir / f"{experiment}.csv")
     print(f"results: {results}, beside it _layers _operators, and _<design>.txt")
@@ -131,15 +134,10 @@ def load_networks(designs: Sequence[Design], options: argparse.Namespace) -> lis
     """
     dataset = options.load()
     found = []
-    for experiment, columns, extras, family in (
-        (part2_mlp.EXPERIMENT, ("hidden",), ("variations",), MLPS),
-        (part2_lenet5.EXPERIMENT, (), ("confusion",), LENETS),
-    ):
+    for script, family in ((part2_mlp, MLPS), (part2_lenet5, LENETS)):
         load = convolution.with_shifted_tests(options.load) if family is MLPS else options.load
-        results, again = (
-            Results(folder, experiment, columns, extras)
-            for folder in (options.results_dir, options.results_dir / "weights")
-        )
+        results = script.results_in(options.results_dir)
+        again = script.results_in(options.results_dir / "weights")
         runs = [Run(d, recipe_of(d), options.dataset, seed=0) for d in family if d in designs]
         homes = [
             again if run.key in results and not results.weights_path(run.key).exists() else results
@@ -201,7 +199,7 @@ def print_table(rows: pd.DataFrame) -> None:
             f"{one['activation_bytes'] / 1e3:>7.1f} {1e6 * one['seconds']:>6.0f}{mark}"
             f"{1e6 * one['p90_seconds']:>6.0f} {each['images_per_second'].max():>9,.0f}"
         )
-    print("*: three measurements of one image lay more than 10 % apart")
+    print(f"*: {inference.ROUNDS} measurements of one image lay more than 10 % apart")
 
 
 def verdict(rows: pd.DataFrame) -> str:

@@ -39,10 +39,12 @@ def measure(chain: Sequence[Step], results: Results, options: argparse.Namespace
     print(f"\n{results.experiment}, change by change, on {options.dataset}")
     print(f"{terminal.describe(options.recipe)}\n")
     print_table(table)
+    if options.classes:
+        terminal.print_classes(frames["classes"])
     drawn = experiments.save(
         {"ablation": draw(table, plotting.caption(frames["runs"]))}, results.experiment, options
     )
-    terminal.print_closing(results, frames["runs"], drawn, failed)
+    terminal.print_closing(results, frames["runs"], drawn, failed, options)
     return 1 if failed else 0
 
 

@@ -1,4 +1,4 @@
-"""The command line of the scripts: the options they share, their errors, their closing lines."""
+"""The command line of the scripts: the options they share, their errors and exit status."""
 
 import argparse
 import functools
@@ -27,7 +27,6 @@ SPLIT_HELP = (
     "hyperparameters (default: %(default)s)"
 )
 JOBS_HELP = "runs trained at once (default: the number of CPU cores; 1 on a GPU)"
-CARRY_ON = "the same command, without --fresh, carries on"
 RECIPE_OPTIONS = ("epochs", "batch_size", "lr", "momentum")
 
 
@@ -79,7 +78,7 @@ def plain_parser(description: str, dataset: str) -> Parser:
     add("--jobs", type=number(int, 1), metavar="N", help=JOBS_HELP)
     devices = ["cpu", "auto", "cuda", "mps"]
     add("--device", choices=devices, default="cpu", help="(default: %(default)s)")
-    add("--plot-only", action="store_true", help="redraw the figures; train nothing")
+    add("--plot-only", action="store_true", help="tables and figures again; train nothing")
     return made
 
 
@@ -121,10 +120,10 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
 def use(named: Recipe, options: argparse.Namespace) -> None:
     """Take a recipe, changed as the options say.
 
-    `recipe` becomes that; `label` names it, its changes, the split and chosen designs in the names
-    of figures, so that one command's do not replace those of another.
+    `recipe` becomes that, `named` the recipe as it was; `label` names it, its changes, the split
+    and chosen designs in the names of figures, so that one command's do not replace another's.
     """
-    options.recipe = changed(named, options)
+    options.named, options.recipe = named, changed(named, options)
     values = {name: getattr(options.recipe, name) for name in RECIPE_OPTIONS}
     parts = [named.name]
     parts += [
@@ -163,7 +162,9 @@ def fill(options: argparse.Namespace) -> argparse.Namespace:
         return data.load(options.base, options.split, options.data_dir)
 
     options.load = load
-    options.device = ranks.device_of_rank(workers.available(options.device))
+    computes = not (options.plot_only or getattr(options, "list", False))
+    if computes or options.device == "auto":  # what a GPU measured is drawn without one too
+        options.device = ranks.device_of_rank(workers.available(options.device))
     at_once = len(workers.cores()) if options.device == "cpu" and not ranks.launched() else 1
     options.jobs = options.jobs or at_once
     return options
@@ -209,8 +210,8 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
         except (LabError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-        except KeyboardInterrupt:
-            print("interrupted: finished runs are kept; " + CARRY_ON, file=sys.stderr)
+        except KeyboardInterrupt as stop:
+            print(": ".join(["interrupted", *map(str, stop.args)]), file=sys.stderr)
             return 130
         finally:
             for number, handler in before.items():

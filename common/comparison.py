@@ -1,4 +1,4 @@
-"""Designs compared with a baseline: the table, in the results and on the terminal."""
+"""Designs compared with a baseline, and factors: the tables, in the results and on the terminal."""
 
 import textwrap
 from collections.abc import Sequence

@@ -77,7 +77,10 @@ def against_lenet5(made: cli.Parser, options: argparse.Namespace, results: Resul
         drawn = experiments.save({"against-lenet5": figure}, results.experiment, options)
     else:
         print("\nnot all conditions are measured of both networks: no figure, no conclusion")
-    terminal.print_closing(results, frames["runs"], drawn, failed)
+    if options.classes:
+        classes = frames["classes"]
+        terminal.print_classes(classes[classes["dataset"] == options.dataset])
+    terminal.print_closing(results, frames["runs"], drawn, failed, options)
     return 1 if failed else 0
 
 

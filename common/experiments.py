@@ -63,9 +63,10 @@ def frames(runs: Sequence[Run], results: Results) -> dict[str, pd.DataFrame]:
 
     Raises:
         LabError: it holds none.
+        SystemExit: this is another rank than 0. It has helped; rank 0 tells the rest.
     """
     if ranks.rank() > 0:
-        raise SystemExit(0)  # it has helped; rank 0 tells the rest
+        raise SystemExit(0)
     chosen = {run.key[:-1] for run in runs}
     results.drop_incomplete()
     order = {name: place for place, name in enumerate(dict.fromkeys(r.design.name for r in runs))}
@@ -78,7 +79,8 @@ def frames(runs: Sequence[Run], results: Results) -> dict[str, pd.DataFrame]:
     trained = tables["runs"]
     if trained.empty:
         raise LabError(
-            f"{results.path()} holds none of these runs: train them, without --plot-only"
+            f"{results.path()} holds none of these runs: they failed, or are still to be trained "
+            "by the same command without --plot-only"
         )
     kept = converged(trained)
     cell, key = list(results.key_columns[:-1]), list(results.key_columns)

@@ -51,8 +51,9 @@ def parser(description: str) -> cli.Parser:
     """The options of a training script, and those that move the baseline."""
     made = cli.parser(description, RECIPES, dataset="cifar10")
     add = made.add_argument_group("the baseline that is varied from").add_argument
-    add("--c1", type=cli.number(int, 1), default=6, metavar="N", help="maps (default: 6)")
-    add("--c3", type=cli.number(int, 1), default=16, metavar="N", help="maps (default: 16)")
+    maps = cli.number(int, 1, 1001)
+    add("--c1", type=maps, default=6, metavar="N", help="maps (default: 6)")
+    add("--c3", type=maps, default=16, metavar="N", help="maps (default: 16)")
     add("--layers", type=int, choices=[7, 9, 11, 13], default=7, help="(default: 7)")
     names = list(models.ACTIVATIONS)
     named = {"metavar": "NAME", "help": "%(choices)s (default: %(default)s)"}
@@ -112,10 +113,10 @@ def explore(
         if {"layers", "activation"} & set(varied):
             measured = gradients.table(runs, results, options)
             if measured.empty:
-                print("\nno figure of gradients: nothing is measured yet, without --plot-only")
+                print("\nno figure of gradients: the same command without --plot-only measures")
             else:
                 figures["gradients"] = gradients.draw(measured, kept["design"].unique())
     drawn = experiments.save(figures, experiment, options)
     drawn += factors.side_by_side(options)
-    terminal.print_closing(results, frames["runs"], drawn, failed)
+    terminal.print_closing(results, frames["runs"], drawn, failed, options)
     return 1 if failed else 0

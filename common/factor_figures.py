@@ -137,12 +137,10 @@ def factors(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
         levels: the runs behind it, with a column factor.
     """
     recipes = list(effects["recipe"].unique())
-    n = effects["n"]
-    counts = f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
     drawn = plotting.figure(
         "Which factor matters most? From the worst level's mean to the best's, and by size",
-        f"{effects['dataset'].iloc[0]}; n = {counts} seeds; 95 % intervals, of ranges by Tukey or "
-        "Games-Howell; in brackets: eta squared by chance",
+        f"{effects['dataset'].iloc[0]}; n = {plotting.spanned(effects['n'])} seeds; 95 % "
+        "intervals, of ranges by Tukey or Games-Howell; in brackets: eta squared by chance",
         height=2.7 * len(recipes) + 0.6,
     )
     names = list(levels["factor"].unique())

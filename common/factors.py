@@ -16,11 +16,11 @@ from common import comparison, factor_figures, models, plotting
 from common.effects import Effect, Gain, effect, gain, gains_differ
 from common.files import alone_in
 from common.recipes import Recipe
-from common.results import Results, merge_csv
+from common.results import RECIPE_KEY, Results, merge_csv
 from common.statistics import converged
 
 COLUMNS = tuple(models.cifar_design("baseline").columns)
-CELL = ("dataset", *COLUMNS, "recipe", "epochs", "batch_size", "lr", "momentum")
+CELL = ("dataset", *COLUMNS, *RECIPE_KEY)
 
 
 class Factor(NamedTuple):
@@ -48,8 +48,7 @@ def side_by_side(options: argparse.Namespace) -> list[Path]:
     Nothing where no factor has two levels of two seeds. With a recipe that options changed, the
     figure shows that one alone and is named so.
     """
-    named = [recipe for recipe in options.recipes if recipe.name == options.recipe.name]
-    changed = options.recipe not in named
+    changed = options.recipe != options.named
     with alone_in(options.results_dir):  # from reading on, or another script's newer rows go
         found = []
         for recipe in [options.recipe] if changed else options.recipes:
@@ -106,10 +105,8 @@ def keep_gains(
 
 def cell(recipe: Recipe, options: argparse.Namespace) -> tuple[str | int | float, ...]:
     """Where a row of these tables stands: the data, the baseline, the recipe and its numbers."""
-    return (
-        *(options.dataset, *(getattr(options, column) for column in COLUMNS)),
-        *(recipe.name, recipe.epochs, recipe.batch_size, recipe.lr, recipe.momentum),
-    )
+    baseline = (getattr(options, column) for column in COLUMNS)
+    return (options.dataset, *baseline, *recipe.key)
 
 
 def variations(recipe: Recipe, options: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -1,7 +1,7 @@
 """The measurement of inference as a whole: which networks and settings, in what order.
 
-Everything is measured in several rounds, each in another order of the networks, so that what slows
-the machine for a while slows no network alone. What is found goes into `inference_tables`.
+Times are measured in several rounds, each in another order of the networks, so that what slows the
+machine for a while slows no network alone. What is found goes into `inference_tables`.
 """
 
 import copy

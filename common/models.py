@@ -1,7 +1,7 @@
-"""Every network of the laboratory, and what it consists of, layer by layer.
+"""The networks, but for that of 1998 (`lenet1998`), and what each consists of, layer by layer.
 
-All networks take normalised images, float32 (N, C, H, W), and return scores, float32 (N, 10),
-whose softmax are the probabilities. Modules are named after the layers of the paper on LeNet-5:
+All take normalised images, float32 (N, C, H, W), and return scores, float32 (N, 10), whose softmax
+are the probabilities. Modules are named after the layers of the paper on LeNet-5:
 C a convolution, S sub-sampling (pooling), F a full connection; `C1_relu` belongs to layer C1.
 
 Source of LeNet-5: LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document

@@ -30,8 +30,14 @@ def caption(frame: pd.DataFrame) -> str:
         for row in frame.drop_duplicates("recipe").itertuples()
     ]
     counts = frame.groupby(["dataset", "design"])["seed"].nunique()
-    n = str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    n = spanned(counts)
     return f"{frame['dataset'].iloc[0]}, {'; '.join(told)}; n = {n} seed{'s' * (n != '1')}"
+
+
+def spanned(counts: pd.Series) -> str:
+    """The least and the greatest of some numbers: `3`, or `3 to 10`."""
+    least, most = counts.min(), counts.max()
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 def figure(title: str, note: str, height: float, width: float = WIDTH) -> Figure:

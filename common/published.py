@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from common import plotting
 from common.files import alone_in
 from common.recipes import LECUN1998, LECUN1998_DISTORTED, MODERN, MODERN_DISTORTED, Recipe
-from common.results import Results, merge_csv
+from common.results import RECIPE_KEY, Results, merge_csv
 from common.statistics import Mean, converged, mean_or_wilson
 from common.terminal import percent
 
@@ -80,9 +80,8 @@ def tabulate(folder: Path) -> pd.DataFrame:
     rows = []
     for row in PUBLISHED:
         found, recipe = runs[row.experiment], row.recipe
-        wanted = {"dataset": "mnist", "design": row.design, "recipe": recipe.name}
-        wanted |= {"epochs": recipe.epochs, "batch_size": recipe.batch_size}
-        wanted |= {"lr": recipe.lr, "momentum": recipe.momentum}
+        wanted = {"dataset": "mnist", "design": row.design}
+        wanted |= dict(zip(RECIPE_KEY, recipe.key, strict=True))
         for column, value in wanted.items():
             found = found[found[column] == value]
         if len(found):
@@ -114,9 +113,8 @@ def compare(options: argparse.Namespace) -> list[Path]:
 
 def draw(table: pd.DataFrame) -> Figure:
     """Published errors and ours, a line a network; with distortions and without."""
-    n = table["n"]
-    counts = f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
-    note = f"MNIST's test set; ours: mean and 95 % interval, n = {counts} seeds"
+    n = plotting.spanned(table["n"])
+    note = f"MNIST's test set; ours: mean and 95 % interval, n = {n} seeds"
     names = list(table["design"].unique())
     drawn = plotting.figure("The errors of 1998, and ours", note, height=0.5 * len(names) + 1.4)
     axes = drawn.subplots()
@@ -129,7 +127,7 @@ def draw(table: pd.DataFrame) -> Figure:
         look = {"fillstyle": fill, "linestyle": ""}
         published = 100 * rows["published_error"]
         axes.plot(published, places, "s", color="black", label=f"1998, {how}", **look)
-        half = 100 * (rows["high"] - rows["mean"])
+        half = [100 * (rows["high"] - rows["mean"]), 100 * (rows["mean"] - rows["low"])]
         errors = 100 * (1 - rows["mean"])
         look |= {"fmt": "o", "color": plotting.COLOURS[0], "capsize": 3}
         axes.errorbar(errors, places, xerr=half, label=f"here, {how}", **look)

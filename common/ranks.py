@@ -18,7 +18,7 @@ from itertools import count
 import torch
 import torch.distributed as dist
 
-from common import LabError
+from common import LabError, in_one_line
 from common.data import Dataset
 from common.training import Outcome, Run
 from common.workers import Event, events
@@ -136,7 +136,7 @@ def work(
         for run, event in events(taken(), dataset, jobs, device):
             send(places[id(run)], event)
     except Exception as error:  # whatever it is, rank 0 must not wait for what will not come
-        send(None, f"rank {rank()}: {type(error).__name__}: {error}")
+        send(None, f"rank {rank()}: {in_one_line(error)}")
 
 
 def connect() -> dist.Store:

@@ -39,6 +39,11 @@ class Recipe:
     initialise: Callable[[nn.Module], None] | None = None
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
+    @property
+    def key(self) -> tuple[str | int | float, ...]:
+        """Its cells in the result files: the name, and the numbers that options may change."""
+        return (self.name, self.epochs, self.batch_size, self.lr, self.momentum)
+
 
 def competing(scores: Tensor, labels: Tensor, rubbish: float) -> Tensor:
     """Equation 9 of the paper of 1998: the right class's distance, and how near the others come.
@@ -51,7 +56,10 @@ def competing(scores: Tensor, labels: Tensor, rubbish: float) -> Tensor:
 
 
 def mean_square(scores: Tensor, labels: Tensor) -> Tensor:
-    """Equation 8 of the paper of 1998: the mean squared distance to the right class's code."""
+    """Equation 8 of the paper of 1998: the mean squared distance to the right class's code.
+
+    No recipe has it: nothing in it makes the classes compete, as the paper says.
+    """
     return -scores.gather(1, labels[:, None]).mean()
 
 

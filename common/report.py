@@ -17,15 +17,14 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from common import LabError, cli, published, terminal
+from common import LabError, cli, in_one_line, published, terminal
 from common.factors import COLUMNS
 from common.files import replacing
-from common.results import TEXT
+from common.results import RECIPE_KEY, TEXT
 from common.statistics import Mean, converged, mean_interval
 
 TEMPLATE = Path(__file__).with_name("report.md.jinja")
 REPORT = cli.ROOT / "REPORT.md"
-RECIPE = ["recipe", "epochs", "batch_size", "lr", "momentum"]
 
 
 def rows(folder: Path, name: str, **where: str | float) -> pd.DataFrame:
@@ -42,7 +41,7 @@ def rows(folder: Path, name: str, **where: str | float) -> pd.DataFrame:
         frame = frame[frame[column] == value]
     if frame.empty:
         raise LabError(f"{path} has no row with {where}, which the report needs")
-    numbers = [column for column in RECIPE if column in frame]
+    numbers = [column for column in RECIPE_KEY if column in frame]
     if "recipe" in where and len(frame.drop_duplicates(numbers)) > 1:
         raise LabError(f"{path} has rows of {where} with several epochs, batch sizes or rates")
     named = [column for column in ("design", *COLUMNS) if column in frame and "design" in frame]
@@ -77,14 +76,14 @@ def percent(value: float, digits: int = 2) -> str:
     return f"{terminal.percent(value, digits)} %"
 
 
-def interval(mean: Mean, digits: int = 2) -> str:
+def interval(mean: Mean) -> str:
     """The 95 % interval of a fraction: `53.48 to 56.46 %`."""
-    return f"{terminal.percent(mean.low, digits)} to {percent(mean.high, digits)}"
+    return f"{terminal.percent(mean.low)} to {percent(mean.high)}"
 
 
-def points(value: float, digits: int = 2) -> str:
+def points(value: float) -> str:
     """A difference of fractions in percentage points: `-2.30`."""
-    return ("-" if value < 0 else "+") + terminal.percent(abs(value), digits)
+    return ("-" if value < 0 else "+") + terminal.percent(abs(value))
 
 
 def chance(p: float) -> str:
@@ -131,9 +130,9 @@ def fill(folder: Path, template: str) -> str:
     }
     try:
         return made.from_string(template).render()
-    except (LabError, jinja2.TemplateError) as error:
-        line = line_of_template(error)
-        raise LabError(f"{TEMPLATE.name}, line {line}: {error}") from error
+    except Exception as error:  # whatever a line of the template ends in, the line is told
+        said = str(error) if isinstance(error, LabError) else in_one_line(error)
+        raise LabError(f"{TEMPLATE.name}, line {line_of_template(error)}: {said}") from error
 
 
 def line_of_template(error: Exception) -> int:

@@ -1,7 +1,8 @@
 """The result files: their columns, reading, and writing so that no reader ever sees half a file.
 
-Every file starts with the same key columns, which name a run. `<experiment>.csv` is written last
-and so commits a run: rows elsewhere without a row there are what an interruption left behind.
+The files of runs start with the same key columns, which name a run. `<experiment>.csv` is written
+last and so commits it: rows elsewhere without a row there are what an interruption left behind.
+Files of means start with the part of the key that they are of.
 """
 
 import csv
@@ -16,10 +17,11 @@ from common.files import alone_in, locked, write_csv
 
 Key = tuple[str | int | float, ...]
 
-TRAINING_KEY = ("recipe", "epochs", "batch_size", "lr", "momentum", "seed")
+RECIPE_KEY = ("recipe", "epochs", "batch_size", "lr", "momentum")
+TRAINING_KEY = (*RECIPE_KEY, "seed")
 
-# The files of an experiment, and their columns after the key; "runs" has no suffix. The first
-# three belong to every experiment, the others to those that draw them.
+# The files of an experiment, and their columns after the key; "runs" has no suffix. It,
+# epochs and classes belong to every experiment, the others to those that draw them.
 TABLES = {
     "epochs": (
         *("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"),
@@ -123,8 +125,9 @@ class Results:
         return (*self.key_columns, *TABLES[table])
 
     def beside(self) -> list[str]:
-        """What the names of the further files end in: `_epochs`, ..."""
-        return [f"_{table}" for table in (*self.tables[:-1], "layers")]
+        """What the names of the further files there are end in: `_epochs`, ..."""
+        paths = self.folder.glob(f"{self.experiment}_*.csv")
+        return sorted(path.stem.removeprefix(self.experiment) for path in paths)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

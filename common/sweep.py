@@ -6,6 +6,7 @@ Workers train; only the process that calls `sweep` writes, so that no two ever w
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -55,7 +56,8 @@ def sweep(
         return []
     if not fresh and not ranks.launched() and all(run.key in results for run in runs):
         return []
-    with results.writing():  # it reads again: another sweep may have been at it
+    # It reads again before it writes: another sweep may have been at it.
+    with telling_what_is_kept(), results.writing():
         missing = [run for run in runs if fresh or run.key not in results]
         dataset = None
         if missing:
@@ -67,6 +69,16 @@ def sweep(
         if ranks.launched():
             return train_all(missing, ranks.lead(runs, missing, dataset, jobs, device), results)
         return train_all(missing, events(missing, dataset, jobs, device), results)
+
+
+@contextmanager
+def telling_what_is_kept() -> Iterator[None]:
+    """Let an interruption say what it leaves."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        said = "finished runs are kept; the same command, without --fresh, carries on"
+        raise KeyboardInterrupt(said) from stop
 
 
 def train_all(
@@ -164,7 +176,7 @@ def trained(run: Run, results: Results) -> nn.Module:
             raise ValueError
         model.load_state_dict(saved["weights"])
     except FileNotFoundError as error:
-        raise LabError(f"no weights of {run} in {path.parent}: --fresh makes them") from error
+        raise LabError(f"no weights of {run} in {path.parent}: train it again") from error
     except NOT_WEIGHTS as error:
-        raise LabError(f"{path} does not hold weights of {run}: delete it, use --fresh") from error
+        raise LabError(f"{path} does not hold weights of {run}: delete it, train again") from error
     return model

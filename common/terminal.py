@@ -19,6 +19,9 @@ from common.results import TRAINING_KEY, Results
 from common.statistics import converged, mean_interval, summarise
 from common.training import Run
 
+WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
+REAL = {"synthetic-digits": "MNIST", "synthetic-objects": "CIFAR-10"}
+
 
 def print_list(runs: Sequence[Run], results: Results, options: argparse.Namespace) -> None:
     """Print every design layer by layer, the runs to train, and the time that they will take."""
@@ -115,16 +118,23 @@ def print_classes(classes: pd.DataFrame) -> None:
 
 
 def print_closing(
-    results: Results, runs: pd.DataFrame, figures: Sequence[Path], failed: Sequence[Run]
+    results: Results,
+    runs: pd.DataFrame,
+    figures: Sequence[Path],
+    failed: Sequence[Run],
+    options: argparse.Namespace,
 ) -> None:
-    """Where everything is, and which runs diverged or failed."""
-    print(f"\nresults: {nearby(results.path())}, beside it {' '.join(results.beside())}")
+    """Where everything is, which runs diverged or failed, and after a first try what comes next."""
+    said = f"results: {nearby(results.path())}, beside it {' '.join(results.beside())}"
+    print("\n" + textwrap.fill(said, 79, subsequent_indent=" " * 9, **WHOLE_WORDS))
     for path in figures:
         print(f"figure:  {nearby(path)}")
     for row in runs.drop(converged(runs).index).itertuples():
         print(f"diverged (its loss became infinite): {row.design} seed {row.seed}")
     if failed:
         print(f"failed: {', '.join(map(str, failed))}; the same command tries again")
+    if options.synthetic and not options.plot_only:
+        print(f"next, on {REAL[options.base]}: {this_command(without='--synthetic')}")
 
 
 def nearby(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""How long a call takes, and what the machine could do.
+"""How long a call takes, what it must move, and what the machine could do.
 
 Measured outside the profiler, which slows what it watches, in eval and inference mode, after calls
 that warm up; torch.utils.benchmark does the timing.

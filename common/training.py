@@ -37,12 +37,8 @@ class Run:
     @property
     def key(self) -> tuple[str | int | float, ...]:
         """What names the run in the result files: the cells of its key columns."""
-        recipe = self.recipe
-        return (
-            *(self.dataset, self.design.name, *self.design.columns.values()),
-            *(recipe.name, recipe.epochs, recipe.batch_size, recipe.lr, recipe.momentum),
-            self.seed,
-        )
+        design = (self.design.name, *self.design.columns.values())
+        return (self.dataset, *design, *self.recipe.key, self.seed)
 
 
 @dataclass(frozen=True)
@@ -100,16 +96,9 @@ def train(
     """
     random = image_random(seed)
     device = dataset.train.labels.device
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # streams and graphs are those of the current one
-        torch.backends.cudnn.allow_tf32 = False  # float32, as on the CPU
     model = first_weights(build, recipe, seed).to(device)
-    optimizer = recipes.optimizer(recipe, model)
     steps_per_epoch = -(-len(dataset.train.labels) // recipe.batch_size)
-    schedule = recipes.scheduler(recipe, optimizer, recipe.epochs * steps_per_epoch)
-    step = training_step(model, optimizer, recipe.loss)
-    if device.type == "cuda":
-        step = cuda_graph.Captured(step, recipe.batch_size)
+    step, schedule = prepared(model, recipe, steps_per_epoch, device)
 
     epochs, step_losses = [], []
     for _ in range(recipe.epochs):
@@ -151,6 +140,21 @@ def first_weights(build: Callable[[], nn.Module], recipe: Recipe, seed: int) -> 
     if recipe.initialise:
         recipe.initialise(model)
     return model
+
+
+def prepared(
+    model: nn.Module, recipe: Recipe, steps_per_epoch: int, device: torch.device
+) -> tuple[Step, torch.optim.lr_scheduler.LRScheduler | None]:
+    """What trains `model`: a step, on a GPU captured as a graph, and the schedule of its rate."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # streams and graphs are those of the current one
+        torch.backends.cudnn.allow_tf32 = False  # float32, as on the CPU
+    optimizer = recipes.optimizer(recipe, model)
+    schedule = recipes.scheduler(recipe, optimizer, recipe.epochs * steps_per_epoch)
+    step = training_step(model, optimizer, recipe.loss)
+    if device.type == "cuda":
+        step = cuda_graph.Captured(step, recipe.batch_size)
+    return step, schedule
 
 
 def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss_of: Loss) -> Step:
@@ -238,7 +242,7 @@ def synchronize(device: torch.device) -> None:
 @cache
 def place(device: str) -> str:
     """The device's kind and type: `cpu AVX512`. Other types may round the last digits otherwise."""
-    if device == "cuda":
+    if device == "cuda" and torch.cuda.is_available():
         return f"cuda {torch.cuda.get_device_name()}"
     detail = torch.backends.cpu.get_cpu_capability() if device == "cpu" else platform.machine()
     return f"{device} {detail}"

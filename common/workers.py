@@ -1,4 +1,4 @@
-"""Train runs in worker processes, several at a time.
+"""Work in other processes: train runs, several at a time, or measure; and where they may compute.
 
 Every run has one thread, so that its numbers do not depend on how many are trained at once. The
 data set is handed over in shared memory: it is held once, not once a worker.
@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 import torch
 from torch import multiprocessing
 
-from common import LabError
+from common import LabError, in_one_line
 from common.data import Dataset
 from common.training import Epoch, Outcome, Run, train
 
@@ -121,7 +121,7 @@ def work(connection: Connection, dataset: Dataset, device: str) -> None:
             except OSError:
                 raise  # the parent is gone
             except Exception as error:  # whatever it is, it fails this run alone
-                send(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+                send(in_one_line(error))
             else:
                 send(outcome)
 
@@ -186,7 +186,7 @@ def answer(connection: Connection, function: Callable[..., object], arguments: t
     except LabError as error:
         connection.send(error)
     except Exception as error:  # whatever it is, it is told in one line
-        connection.send(LabError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"))
+        connection.send(LabError(in_one_line(error)))
 
 
 @contextmanager

@@ -25,6 +25,7 @@ import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 
+from common import LabError  # noqa: E402
 from common.recipes import TUTORIAL  # noqa: E402
 from common.results import Results  # noqa: E402
 
@@ -134,4 +135,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LabError as error:
+        sys.exit(f"error: {error}")

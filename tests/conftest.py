@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 import pytest
@@ -91,6 +92,23 @@ def script(tmp_path: Path) -> Script:
         )
 
     return run
+
+
+def listed(script: ModuleType, capsys: pytest.CaptureFixture, *argv: str) -> list[str]:
+    """The designs that a script lists, by name."""
+    assert script.main(["--list", *argv]) == 0
+    said = capsys.readouterr().out
+    return [line.split(":")[0] for line in said.splitlines() if ": " in line and "param" in line]
+
+
+class Hostile:
+    """Leaves a mark where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.mark,)
 
 
 @pytest.fixture

@@ -142,10 +142,11 @@ def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture) -> None:
     assert part2_lenet5.main(["--device", "cuda"]) == 1
     assert capsys.readouterr().err.startswith("error: no cuda device")
     assert parse("--device", "auto")[0].device in ("cpu", "mps")
+    assert parse("--device", "cuda", "--plot-only")[0].device == "cuda"  # drawing needs none
 
 
 def test_data_that_is_not_there_is_one_line_and_status_1(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
     folders = ["--results-dir", str(tmp_path), "--data-dir", str(tmp_path / "file" / "data")]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import Hostile
 from torchvision import transforms
 
 from common import LabError, data, synthetic
@@ -181,16 +182,6 @@ def test_a_damaged_mnist_file_is_refused_by_name(
     (tmp_path / damaged).write_bytes(whole)
     with pytest.raises(LabError, match=f"{damaged} is damaged: its MD5 sum is"):
         load("mnist", "standard", tmp_path)
-
-
-class Hostile:
-    """Leaves a mark where it is unpickled."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple:
-        return Path.touch, (self.mark,)
 
 
 @pytest.mark.parametrize("name", ["data_batch_1", "test_batch", "batches.meta"])

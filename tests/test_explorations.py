@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Script
+from conftest import Script, listed
 from scipy import stats
 
 import part1_explore_activation
@@ -17,13 +17,6 @@ from common.results import Results
 from common.training import Run
 
 SCRIPTS = [part1_explore_featuremaps, part1_explore_depth, part1_explore_activation]
-
-
-def listed(script: object, capsys: pytest.CaptureFixture, *argv: str) -> list[str]:
-    """The designs that a script lists, by name."""
-    assert script.main(["--list", *argv]) == 0
-    said = capsys.readouterr().out
-    return [line.split(":")[0] for line in said.splitlines() if ": " in line and "param" in line]
 
 
 def test_the_designs_are_the_labs(capsys: pytest.CaptureFixture) -> None:

@@ -118,7 +118,7 @@ def test_confusion_keeps_the_order_of_the_classes_and_shows_mean_counts() -> Non
     assert [text.get_text() for text in axes.texts] == ["90", "11", "11", "90"]
 
 
-def test_images_stand_under_their_captions(tmp_path: Path) -> None:
+def test_images_stand_under_their_captions() -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), dtype=np.uint8)
     figure = plotting.image_grid(images, ["a", "b", "c!", "d", "e"], 3, "Title", "data: seed 0")
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", "d", "e", ""]

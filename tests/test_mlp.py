@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Script
+from conftest import Script, listed
 
 import part2_mlp
 from common import convolution
@@ -13,21 +13,14 @@ from common.models import size
 from common.results import Results
 
 
-def listed(capsys: pytest.CaptureFixture, *argv: str) -> list[str]:
-    """The designs that the script lists, by name."""
-    assert part2_mlp.main(["--list", *argv]) == 0
-    said = capsys.readouterr().out
-    return [line.split(":")[0] for line in said.splitlines() if ": " in line and "param" in line]
-
-
 def test_the_designs_are_the_labs(capsys: pytest.CaptureFixture) -> None:
     widths = [str(width) for width in range(30, 301, 30)]
-    assert listed(capsys) == [*widths, "300-100"]
+    assert listed(part2_mlp, capsys) == [*widths, "300-100"]
     pairs = [f"{first}-{second}" for first in (100, 200, 300) for second in (100, 200, 300)]
-    assert listed(capsys, "--grid") == pairs
-    assert listed(capsys, "--hidden", "500", "150") == ["500-150"]
-    assert listed(capsys, "--hidden", "7") == ["7"]
-    assert listed(capsys, "--against-lenet5") == ["77", "lenet5"]
+    assert listed(part2_mlp, capsys, "--grid") == pairs
+    assert listed(part2_mlp, capsys, "--hidden", "500", "150") == ["500-150"]
+    assert listed(part2_mlp, capsys, "--hidden", "7") == ["7"]
+    assert listed(part2_mlp, capsys, "--against-lenet5") == ["77", "lenet5"]
 
 
 def test_the_two_that_are_compared_are_of_one_size() -> None:
@@ -39,6 +32,7 @@ def test_the_two_that_are_compared_are_of_one_size() -> None:
     ("argv", "said"),
     [
         (["--hidden", "0"], "0 is not at least 1"),
+        (["--hidden", "300", "10001"], "10001 is not at least 1 and below 10001"),
         (["--hidden", "300", "many"], "invalid whole number value: 'many'"),
         (["--hidden"], "expected at least one argument"),
         (["--hidden", "30", "--grid"], "not allowed with"),
@@ -72,6 +66,7 @@ def test_mlps_from_the_command_line(script: Script, tmp_path: Path) -> None:
     whats = {path.name.split("_")[2] for path in (tmp_path / "my figures").iterdir()}
     assert whats == {"accuracy", "curves", "width"}
     again = script("part2_mlp.py", *options)
+    assert again.returncode == 0, again.stderr
     assert "to train" not in again.stdout  # shifts included, nothing is missing
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import Script
+from conftest import Hostile, Script
 
 import part2_profile
 from common.results import Results
@@ -57,11 +57,25 @@ def test_figures_of_the_profile_come_from_the_csv_alone(
     measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     argv = ["--synthetic", "--quick", "--plot-only", "--results-dir", str(measured)]
-    assert part2_profile.main([*argv, "--figures-dir", str(tmp_path)]) == 0
+    argv += ["--figures-dir", str(tmp_path)]
+    assert part2_profile.main([*argv, "--designs", "30"]) == 0
+    alone = {path.name for path in tmp_path.iterdir()}
+    capsys.readouterr()
+    assert part2_profile.main([*argv, "--designs", "30", "300-100"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Most accurate is" in said and "of the weights of" in said
     for path in (measured / "figures").iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+        assert path.name not in alone  # what shows fewer networks takes no other's place
+
+
+def test_ranks_side_by_side_do_not_measure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for name in ("TORCHELASTIC_RUN_ID", "RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "0")
+    assert part2_profile.main(["--synthetic"]) == 1
+    assert "do without torchrun" in capsys.readouterr().err
 
 
 def hand_made(**changes: dict[str, float]) -> pd.DataFrame:
@@ -108,16 +122,6 @@ def test_measurements_of_another_processor_are_not_mixed_in(
     assert "cpu Z80" in capsys.readouterr().out
 
 
-class Harmful:
-    """Unpickled, it would write a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return (Path.touch, (self.path,))
-
-
 @pytest.mark.parametrize("damage", ["another design", "half", "pickle", "other numbers"])
 def test_weights_that_are_not_the_designs_are_refused_by_name(
     damage: str, measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture
@@ -132,7 +136,7 @@ def test_weights_that_are_not_the_designs_are_refused_by_name(
     elif damage == "half":
         path.write_bytes(before[: len(before) // 2])
     elif damage == "pickle":
-        path.write_bytes(pickle.dumps(Harmful(harmed)))
+        path.write_bytes(pickle.dumps(Hostile(harmed)))
     else:
         saved = torch.load(path, weights_only=True)
         saved["weights"]["F1.weight"] = -saved["weights"]["F1.weight"]

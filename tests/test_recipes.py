@@ -137,7 +137,7 @@ def test_distortion_by_nothing_changes_nothing(digits: Dataset) -> None:
     assert torch.equal(same, images)
 
 
-def test_distortions_are_as_large_as_they_say(digits: Dataset) -> None:
+def test_distortions_are_as_large_as_they_say() -> None:
     block = torch.zeros(500, 1, 28, 28, dtype=torch.uint8)
     block[:, :, 10:18, 11:17] = 255
     before = block.clone()

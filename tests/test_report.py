@@ -72,6 +72,11 @@ def test_a_sentence_that_no_longer_holds_is_refused_by_its_line(copied: Path) ->
     assert 'kinds["mean"]["sigmoid"]' in TEMPLATE.splitlines()[line - 1]
 
 
+def test_whatever_fails_in_the_template_is_told_with_its_line() -> None:
+    with pytest.raises(LabError, match=r"line 2: ValueError: math domain error"):
+        report.fill(RESULTS, "first\n{{ 0.0 | small }}\n")
+
+
 def test_missing_results_are_named(copied: Path) -> None:
     (copied / "part2_mlp_width.csv").unlink()
     with pytest.raises(LabError, match=r"needs .*part2_mlp_width\.csv: README"):

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Script
 
+import part1_cifar_tutorial
 from common import terminal
 from common.models import Design, mlp
 from common.recipes import Recipe
@@ -146,6 +147,23 @@ def test_a_run_that_diverges_is_named_in_the_last_lines(script: Script, tmp_path
     run = pd.read_csv(tmp_path / "my results" / "part2_lenet5.csv").iloc[0]
     assert pd.isna(run["train_loss"])
     assert 0 <= run["test_accuracy"] <= 1
+
+
+def test_where_seed_0_diverged_its_weights_are_not_held_against_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    argv = ["--synthetic", "--section", "classifier", "--epochs", "1", "--seeds", "2"]
+    argv += ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path)]
+    assert part1_cifar_tutorial.main(argv) == 0
+    assert "the weights of seed 0, read again, reach the same" in capsys.readouterr().out
+    path = tmp_path / "part1_cifar_tutorial.csv"
+    runs = pd.read_csv(path, dtype=str)
+    runs.loc[runs["seed"] == "0", "train_loss"] = "nan"
+    runs.to_csv(path, index=False)
+    assert part1_cifar_tutorial.main([*argv, "--plot-only"]) == 0
+    said = capsys.readouterr().out
+    assert "read again" not in said
+    assert "diverged (its loss became infinite): baseline seed 0" in said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the commands are POSIX")
