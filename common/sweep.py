@@ -176,7 +176,7 @@ def trained(run: Run, results: Results) -> nn.Module:
             raise ValueError
         model.load_state_dict(saved["weights"])
     except FileNotFoundError as error:
-        raise LabError(f"no weights of {run} in {path.parent}: train it again") from error
+        raise LabError(f"no weights of {run} in {path.parent}: --fresh makes them") from error
     except NOT_WEIGHTS as error:
-        raise LabError(f"{path} does not hold weights of {run}: delete it, train again") from error
+        raise LabError(f"{path} does not hold weights of {run}: delete it") from error
     return model

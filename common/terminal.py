@@ -19,7 +19,6 @@ from common.results import TRAINING_KEY, Results
 from common.statistics import converged, mean_interval, summarise
 from common.training import Run
 
-WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
 REAL = {"synthetic-digits": "MNIST", "synthetic-objects": "CIFAR-10"}
 
 
@@ -126,7 +125,8 @@ def print_closing(
 ) -> None:
     """Where everything is, which runs diverged or failed, and after a first try what comes next."""
     said = f"results: {nearby(results.path())}, beside it {' '.join(results.beside())}"
-    print("\n" + textwrap.fill(said, 79, subsequent_indent=" " * 9, **WHOLE_WORDS))
+    whole = {"break_long_words": False, "break_on_hyphens": False}  # a path is copied from here
+    print("\n" + textwrap.fill(said, 79, subsequent_indent=" " * 9, **whole))
     for path in figures:
         print(f"figure:  {nearby(path)}")
     for row in runs.drop(converged(runs).index).itertuples():
