@@ -132,7 +132,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_reported_loss(frames["epochs"])
     if options.classes:
         terminal.print_classes(frames["classes"])
-    figures = experiments.save(draw(frames, runs, results, options), EXPERIMENT, options)
+    figures = experiments.save(draw(frames, options), EXPERIMENT, options)
+    figures += save_digits(runs, results, options)
     figures += published.compare(options)
     terminal.print_closing(results, frames["runs"], figures, failed, options)
     return 1 if failed else 0
@@ -167,29 +168,34 @@ def print_reported_loss(epochs: pd.DataFrame) -> None:
         print(f"  {design:<12} {when}; least {mean.min():.4f}, last {mean.iloc[-1]:.4f}")
 
 
-def draw(
-    frames: dict[str, pd.DataFrame],
-    runs: Sequence[Run],
-    results: Results,
-    options: argparse.Namespace,
-) -> dict[str, Figure]:
-    """All figures; those that show digits only where the data (and weights) are at hand."""
+def draw(frames: dict[str, pd.DataFrame], options: argparse.Namespace) -> dict[str, Figure]:
+    """The figures of what was measured."""
     told = {"loss_name": "equation 9 of the paper"}
     if options.recipe.loss is F.cross_entropy:  # as in the report of 2017
         told = {"loss_line": (REPORTED_LOSS, f"report of 2017: {REPORTED_LOSS}")}
-    figures = {
+    return {
         "curves": plotting.learning_curves(frames["epochs"], **told),
         "accuracy": plotting.accuracy_by_design(frames["runs"]),
         "confusion": plotting.confusion_matrices(frames["confusion"]),
     }
+
+
+def save_digits(runs: Sequence[Run], results: Results, options: argparse.Namespace) -> list[Path]:
+    """The figures that show digits, where data (and weights) are at hand: examples and misread.
+
+    The examples are those of the data set, whatever the recipe.
+    """
+    saved = []
     try:
         dataset = options.load()
-        figures["examples"] = draw_examples(dataset)
+        path = options.figures_dir / f"{EXPERIMENT}_examples_{dataset.name}.png"
+        saved.append(plotting.save(draw_examples(dataset), path))
         first = [run for run in runs if run.seed == 0]
-        figures["misread"] = draw_misread(first, dataset, results)
+        misread = draw_misread(first, dataset, results)
+        saved += experiments.save({"misread": misread}, EXPERIMENT, options)
     except LabError as error:
         print(f"\nfigures that show digits: {error}")
-    return figures
+    return saved
 
 
 def draw_examples(dataset: Dataset) -> Figure:

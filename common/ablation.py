@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from common import experiments, plotting, terminal
-from common.comparison import in_words, test_images
+from common.comparison import test_images
 from common.results import Results, merge_csv
 from common.statistics import Mean, converged, mean_or_wilson, welch
 from common.training import Run
@@ -84,7 +84,7 @@ def print_table(table: pd.DataFrame) -> None:
         if not pd.isna(row.difference):
             low, high = -100 * row.difference_high, -100 * row.difference_low
             line += f"  {-100 * row.difference:>+6.2f} {f'{low:+.2f} to {high:+.2f}':>16}"
-            line += f" {in_words(row.p):>8}"
+            line += f" {terminal.p_value(row.p):>8}"
         print(line)
 
 

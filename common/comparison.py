@@ -16,6 +16,7 @@ from common.statistics import (
     mean_or_wilson,
     wilson,
 )
+from common.terminal import p_value
 
 DIFFERENCE = ("difference", "difference_low", "difference_high", "p", "correlation", "method")
 
@@ -95,7 +96,7 @@ def print_differences(table: pd.DataFrame, baseline: str) -> None:
             print(f"{row.design:<14}   {'too few seeds' if row.n else 'diverged'}")
             continue
         interval = f"{100 * row.difference_low:+.2f} to {100 * row.difference_high:+.2f}"
-        p = in_words(row.p)
+        p = p_value(row.p)
         print(f"{row.design:<14} {100 * row.difference:>+9.2f} {interval:>18} {p:>8}")
         if row.p >= 0.05:
             hidden.append(row.design)
@@ -150,11 +151,6 @@ def report_width(runs: pd.DataFrame, results: Results, levels: dict[str, pd.Seri
     merge_csv(results.path("width"), found.columns, len(key), found.itertuples(index=False))
 
 
-def in_words(p: float) -> str:
-    """A p-value as one writes it."""
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
 def print_effects(effects: pd.DataFrame) -> None:
     """A line a factor: the range of its means, the variance it explains, its trend.
 
@@ -167,7 +163,7 @@ def print_effects(effects: pd.DataFrame) -> None:
         print(f"by recipe {recipe}, n = {rows['n'].min()}:")
         for row in rows.itertuples():
             interval = f"{100 * row.low:.2f} to {100 * row.high:.2f}"
-            trend = f"{100 * row.slope:+.2f} (p {in_words(row.slope_p)})"
+            trend = f"{100 * row.slope:+.2f} (p {p_value(row.slope_p)})"
             trend = trend if pd.notna(row.slope) else ""  # levels without an order have none
             print(
                 f"{row.factor:<11} {f'{row.worst} to {row.best}':<18} {100 * row.range:>6.2f} "

@@ -19,8 +19,7 @@ from common import (
     terminal,
 )
 from common.augmentation import flip_and_shift
-from common.factors import COLUMNS
-from common.models import Design
+from common.models import CIFAR_COLUMNS, Design
 from common.recipes import TUTORIAL, Recipe, kaiming
 from common.results import Results
 from common.statistics import converged
@@ -64,7 +63,7 @@ def parser(description: str) -> cli.Parser:
 def parse(made: cli.Parser, argv: Sequence[str] | None) -> argparse.Namespace:
     """The options; `moved` says where the baseline was moved to, and is part of `label`."""
     options = cli.parse(made, argv)
-    values = {column: getattr(options, column) for column in COLUMNS}
+    values = {column: getattr(options, column) for column in CIFAR_COLUMNS}
     options.moved = [f"{c}-{v}" for c, v in values.items() if v != made.get_default(c)]
     options.label = "-".join([options.label, *options.moved])
     return options
@@ -87,7 +86,7 @@ def explore(
         baseline: its name.
     """
     runs = experiments.runs(made, options, designs)
-    results = Results(options.results_dir, experiment, COLUMNS)
+    results = Results(options.results_dir, experiment, CIFAR_COLUMNS)
     if options.list:
         terminal.print_list(runs, results, options)
         return 0
@@ -100,7 +99,7 @@ def explore(
         terminal.print_classes(frames["classes"])
 
     kept = converged(frames["runs"])
-    varied = [column for column in COLUMNS if frames["runs"][column].nunique() > 1]
+    varied = [column for column in CIFAR_COLUMNS if frames["runs"][column].nunique() > 1]
     figures = {"accuracy": plotting.accuracy_by_design(frames["runs"], baseline)}
     if not kept.empty:
         changed = options.recipe.augment is not None

@@ -128,8 +128,8 @@ def factors(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
     """What each factor does, a row of panels a recipe.
 
     The range of its means, and, to tell the factor from the size that it brings, the accuracy of
-    its levels against parameters and multiply-accumulates: were it size alone, the lines would lie
-    on one another.
+    its levels against parameters and multiply-accumulates, where they differ in these: were it size
+    alone, the lines would lie on one another.
 
     Args:
         effects: a row a recipe and factor: the columns of effects.Effect, and recipe, dataset,
@@ -151,12 +151,12 @@ def factors(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
         ranges.set_title(recipe, fontsize=9)
         runs = levels[levels["recipe"] == recipe]
         for axes, size in zip(sizes, SIZES, strict=True):
-            if runs[size].nunique() == 1:
-                axes.set_axis_off()  # activations alone are of one size
+            sized = runs[runs.groupby("factor")[size].transform("nunique") > 1]
+            if sized.empty:
+                axes.set_axis_off()  # activations are of one size
                 continue
-            for factor, rows in runs.groupby("factor", sort=False):
-                ordered = effects.loc[effects["factor"] == factor, "slope"].notna().all()
-                means_by_size(axes, rows, size, factor, names.index(factor), "-" if ordered else "")
+            for factor, rows in sized.groupby("factor", sort=False):
+                means_by_size(axes, rows, size, factor, names.index(factor))
             axes.set_xlabel(SIZES[size])
             axes.set_ylabel("test accuracy (%)")
             if axes is sizes[0]:

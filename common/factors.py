@@ -12,15 +12,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from common import comparison, factor_figures, models, plotting
+from common import comparison, factor_figures, plotting
 from common.effects import Effect, Gain, effect, gain, gains_differ
 from common.files import alone_in
+from common.models import CIFAR_COLUMNS
 from common.recipes import Recipe
 from common.results import RECIPE_KEY, Results, merge_csv
 from common.statistics import converged
 
-COLUMNS = tuple(models.cifar_design("baseline").columns)
-CELL = ("dataset", *COLUMNS, *RECIPE_KEY)
+CELL = ("dataset", *CIFAR_COLUMNS, *RECIPE_KEY)
 
 
 class Factor(NamedTuple):
@@ -105,7 +105,7 @@ def keep_gains(
 
 def cell(recipe: Recipe, options: argparse.Namespace) -> tuple[str | int | float, ...]:
     """Where a row of these tables stands: the data, the baseline, the recipe and its numbers."""
-    baseline = (getattr(options, column) for column in COLUMNS)
+    baseline = (getattr(options, column) for column in CIFAR_COLUMNS)
     return (options.dataset, *baseline, *recipe.key)
 
 
@@ -116,7 +116,7 @@ def variations(recipe: Recipe, options: argparse.Namespace) -> Iterator[tuple[st
     """
     fixed = dict(zip(CELL, cell(recipe, options), strict=True))
     for name, factor in FACTORS.items():
-        runs = converged(Results(options.results_dir, factor.experiment, COLUMNS).frame())
+        runs = converged(Results(options.results_dir, factor.experiment, CIFAR_COLUMNS).frame())
         for column, value in fixed.items():
             if column != factor.column:
                 runs = runs[runs[column] == value]

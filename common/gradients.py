@@ -86,8 +86,10 @@ def draw(frame: pd.DataFrame, order: Sequence[str]) -> Figure:
             wide = rows.pivot(index="layer", columns="seed", values=column)
             wide = wide.loc[rows["layer"].unique()]  # in the order of the network
             places = range(1, len(wide) + 1)
+            # Lines that lie on one another are all seen: a broken one is thinner, and above.
+            above = {"linewidth": 2.4, "zorder": 2} if look["linestyle"] == "-" else {"zorder": 3}
             axes.plot(places, wide, linewidth=0.4, alpha=0.5, color=look["color"])
-            axes.plot(places, gmean(wide, axis=1), label=design, marker=".", **look)
+            axes.plot(places, gmean(wide, axis=1), label=design, marker=".", **look, **above)
         axes.set_yscale("log")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("layer with weights, from the input")

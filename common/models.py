@@ -55,6 +55,9 @@ class Layer(NamedTuple):
     macs: int  # multiply-accumulates
 
 
+CIFAR_COLUMNS = ("c1", "c3", "layers", "activation")  # the arguments of the next, but for a name
+
+
 def cifar_design(
     name: str, c1: int = 6, c3: int = 16, layers: int = 7, activation: str = "relu"
 ) -> Design:
@@ -68,7 +71,7 @@ def cifar_design(
     return Design(
         name,
         partial(cifar_cnn, c1, c3, (layers - 5) // 2, activation),
-        {"c1": c1, "c3": c3, "layers": layers, "activation": activation},
+        dict(zip(CIFAR_COLUMNS, (c1, c3, layers, activation), strict=True)),
         image=(3, 32, 32),
     )
 

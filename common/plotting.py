@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from common.files import alone_in, replacing
+from common.models import CIFAR_COLUMNS
 from common.statistics import converged, summarise
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -23,7 +24,16 @@ WIDTH = 7.2  # inches: a figure at the width of a page keeps its letters legible
 
 
 def caption(frame: pd.DataFrame) -> str:
-    """Data set, recipes with their numbers, and n, from the rows that a figure shows."""
+    """Data set, what designs have in common, recipes with their numbers, and n, of a figure's rows.
+
+    `cifar10 (c1 6, c3 16, activation relu), tutorial: 2 epochs, ...; n = 10 seeds`.
+    """
+    alike = [
+        f"{column} {frame[column].iloc[0]}"
+        for column in CIFAR_COLUMNS
+        if column in frame and frame[column].nunique() == 1
+    ]
+    shown = frame["dataset"].iloc[0] + (f" ({', '.join(alike)})" if alike else "")
     told = [
         f"{row.recipe}: {row.epochs} epochs, batch {row.batch_size}, lr {row.lr:g}, "
         f"momentum {row.momentum:g}"
@@ -31,7 +41,7 @@ def caption(frame: pd.DataFrame) -> str:
     ]
     counts = frame.groupby(["dataset", "design"])["seed"].nunique()
     n = spanned(counts)
-    return f"{frame['dataset'].iloc[0]}, {'; '.join(told)}; n = {n} seed{'s' * (n != '1')}"
+    return f"{shown}, {'; '.join(told)}; n = {n} seed{'s' * (n != '1')}"
 
 
 def spanned(counts: pd.Series) -> str:
@@ -165,7 +175,8 @@ def dots_and_intervals(
     means = summarise(frame, [by], column).set_index(by).reindex(names)
     for place, name in enumerate(names):
         values = 100 * frame.loc[frame[by] == name, column]
-        axes.plot([place - 0.12] * len(values), values, "o", color="0.55", markersize=3.5)
+        beside = np.linspace(-0.06, 0.06, len(values)) if len(values) > 1 else [0]  # equal ones too
+        axes.plot(place - 0.14 + beside, values, "o", color="0.55", markersize=3.5)
     half = half_interval(means)
     place = np.arange(len(means)) + 0.08
     look = {"fmt": "_", "color": COLOURS[0], "capsize": 4, "ms": 12}

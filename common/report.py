@@ -18,10 +18,11 @@ import jinja2
 import pandas as pd
 
 from common import LabError, cli, in_one_line, published, terminal
-from common.factors import COLUMNS
 from common.files import replacing
+from common.models import CIFAR_COLUMNS
 from common.results import RECIPE_KEY, TEXT
 from common.statistics import Mean, converged, mean_interval
+from common.terminal import p_value
 
 TEMPLATE = Path(__file__).with_name("report.md.jinja")
 REPORT = cli.ROOT / "REPORT.md"
@@ -44,7 +45,9 @@ def rows(folder: Path, name: str, **where: str | float) -> pd.DataFrame:
     numbers = [column for column in RECIPE_KEY if column in frame]
     if "recipe" in where and len(frame.drop_duplicates(numbers)) > 1:
         raise LabError(f"{path} has rows of {where} with several epochs, batch sizes or rates")
-    named = [column for column in ("design", *COLUMNS) if column in frame and "design" in frame]
+    named = [
+        column for column in ("design", *CIFAR_COLUMNS) if column in frame and "design" in frame
+    ]
     if "recipe" in where and named and frame[named].drop_duplicates()["design"].duplicated().any():
         raise LabError(f"{path} has rows of {where} of several networks of one name")
     return frame
@@ -86,14 +89,10 @@ def points(value: float) -> str:
     return ("-" if value < 0 else "+") + terminal.percent(abs(value))
 
 
-def chance(p: float) -> str:
-    """A p-value: `0.03`, `< 0.001`."""
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
-
-
 def versus(p: float) -> str:
-    """A p-value in a sentence: `= 0.03`, `< 0.001`."""
-    return chance(p) if p < 0.001 else f"= {chance(p)}"
+    """A p-value in a sentence: `= 0.030`, `< 0.001`."""
+    said = p_value(p)
+    return said if said.startswith("<") else f"= {said}"
 
 
 def about(ratio: float) -> str:
@@ -119,7 +118,7 @@ def fill(folder: Path, template: str) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters: list[Callable[..., str]] = [percent, interval, points, chance, versus, about, small]
+    filters: list[Callable[..., str]] = [percent, interval, points, p_value, versus, about, small]
     made.filters |= {function.__name__: function for function in filters}
     made.globals |= {
         "rows": functools.partial(rows, folder),

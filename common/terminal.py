@@ -80,6 +80,11 @@ def percent(fraction: float, digits: int = 2) -> str:
     return str(exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
 
 
+def p_value(p: float) -> str:
+    """A p-value as one writes it: `0.021`, `< 0.001`."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
 def print_summary(runs: pd.DataFrame) -> None:
     """A line a design: accuracy with its interval, loss, size and time. Diverged runs left out."""
     print(f"{'design':<14} {'n':>2} {'accuracy':>9} {'95 % interval':>16} {'loss':>8}", end="")

@@ -20,6 +20,7 @@ from common import (
     exploration,
     factors,
     inference_tables,
+    models,
     published,
     statistics,
     terminal,
@@ -45,7 +46,7 @@ LINE = re.compile(
 
 def of_design(runs: pd.DataFrame, experiment: str, name: str) -> pd.Series:
     """Which runs are of the design called `name`; of Part 1 also C1-C3-layers-activation."""
-    cells = dict(zip(factors.COLUMNS, name.split("-"), strict=False))
+    cells = dict(zip(models.CIFAR_COLUMNS, name.split("-"), strict=False))
     if experiment.startswith("part1_explore") and len(cells) == 4:
         return (runs[list(cells)].astype(str) == pd.Series(cells)).all(axis=1)
     varied = {f.column for f in factors.FACTORS.values() if f.experiment == experiment}

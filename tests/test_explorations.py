@@ -11,7 +11,7 @@ from scipy import stats
 import part1_explore_activation
 import part1_explore_depth
 import part1_explore_featuremaps
-from common import comparison, factor_figures, factors, models, terminal
+from common import comparison, factor_figures, models, terminal
 from common.recipes import TUTORIAL
 from common.results import Results
 from common.training import Run
@@ -122,7 +122,7 @@ def add_runs(results: Results, **levels: list[float]) -> None:
 
 def test_the_time_told_is_that_of_the_same_network(tmp_path: Path) -> None:
     """Not of a narrower one, which has the same name."""
-    results = Results(tmp_path, "part1_explore_depth", factors.COLUMNS)
+    results = Results(tmp_path, "part1_explore_depth", models.CIFAR_COLUMNS)
     add_runs(results, layers9=[0.5, 0.5])
     narrow, wide = (
         Run(models.cifar_design("9", c1, layers=9), TUTORIAL, "cifar10", 7) for c1 in (6, 12)
@@ -133,7 +133,7 @@ def test_the_time_told_is_that_of_the_same_network(tmp_path: Path) -> None:
 
 def test_the_factors_stand_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     add_runs(
-        Results(tmp_path, "part1_explore_depth", factors.COLUMNS),
+        Results(tmp_path, "part1_explore_depth", models.CIFAR_COLUMNS),
         layers7=[0.54, 0.55, 0.53],
         layers9=[0.48, 0.47, 0.49],
         layers13=[0.1, 0.1, 0.1],
@@ -161,7 +161,7 @@ def test_the_factors_stand_beside_each_other(tmp_path: Path, capsys: pytest.Capt
 def test_one_seed_shows_no_difference_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    results = Results(tmp_path, "part1_explore_depth", factors.COLUMNS)
+    results = Results(tmp_path, "part1_explore_depth", models.CIFAR_COLUMNS)
     add_runs(results, layers7=[0.54], layers9=[0.48])
     folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
     assert part1_explore_depth.main(["--plot-only", *folders]) == 0

@@ -112,6 +112,14 @@ def test_every_seed_is_a_dot_and_a_diverged_run_is_left_out() -> None:
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["lenet5", "lenet5-2017"]
 
 
+def test_a_figure_says_what_its_designs_have_in_common() -> None:
+    runs = RUNS.assign(c1=12, c3=28, activation="relu", layers=[7, 7, 7, 9, 9, 9])
+    assert "mnist (c1 12, c3 28, activation relu), modern: 3" in words(
+        plotting.accuracy_by_design(runs)
+    )
+    assert "mnist, modern: 3 epochs" in words(plotting.accuracy_by_design(RUNS))
+
+
 def test_confusion_keeps_the_order_of_the_classes_and_shows_mean_counts() -> None:
     (axes,) = plotting.confusion_matrices(CONFUSION).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["ship", "cat"]
