@@ -175,8 +175,8 @@ def dots_and_intervals(
     means = summarise(frame, [by], column).set_index(by).reindex(names)
     for place, name in enumerate(names):
         values = 100 * frame.loc[frame[by] == name, column]
-        beside = np.linspace(-0.06, 0.06, len(values)) if len(values) > 1 else [0]  # equal ones too
-        axes.plot(place - 0.14 + beside, values, "o", color="0.55", markersize=3.5)
+        beside = place + np.linspace(-0.2, -0.08, len(values))  # so that equal ones are all seen
+        axes.plot(beside, values, "o", color="0.55", markersize=3.5)
     half = half_interval(means)
     place = np.arange(len(means)) + 0.08
     look = {"fmt": "_", "color": COLOURS[0], "capsize": 4, "ms": 12}

@@ -104,6 +104,7 @@ def test_every_seed_is_a_dot_and_a_diverged_run_is_left_out() -> None:
     (axes,) = plotting.accuracy_by_design(runs).axes
     dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
     assert [sorted(line.get_ydata()) for line in dots] == [[91, 92], [90, 91, 92]]
+    assert [len(set(line.get_xdata())) for line in dots] == [2, 3]  # equal ones beside one another
     (lost,) = [line for line in axes.get_lines() if line.get_marker() == "x"]
     assert list(lost.get_xdata()) == [0]
     assert "diverged" in words(axes.figure)

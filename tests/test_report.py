@@ -17,7 +17,7 @@ TEMPLATE = report.TEMPLATE.read_text(encoding="utf-8")
 # What the report's own words may number: designs and sizes, parts and shares, years, and of what
 # others published its volume, its builds and its numbers.
 GIVEN = """
-5 6 7 9 10 11 12 13 16 28 100 120 300 3x3 28x28 32x32
+5 6 7 9 10 11 12 13 16 28 77 100 120 300 3x3 28x28 32x32
 0 1 2 3 4 60 30 95 1,000 100,000
 1998 2017 2019 2025
 86 21 98 0.05 60,000 70,000
