@@ -11,8 +11,8 @@ cpu AVX512):
     tutorial  baseline  10  54.72 %  53.87 to 55.56  1.2709
 
 Published builds of the tutorial reach 54.4 % on average. Single classes spread
-far more than that over seeds: one seed's per-class table tells the hard ones
-from the easy, little more.
+far more than all together over seeds: one seed's per-class table does not tell
+which classes are hard.
 
 Source: https://pytorch.org/tutorials/beginner/deep_learning_60min_blitz.html
 """

@@ -57,7 +57,14 @@ from common.data import Dataset
 from common.evaluation import predict
 from common.lenet1998 import lenet5_1998
 from common.models import Design
-from common.recipes import LECUN1998, LECUN1998_DISTORTED, MODERN, MODERN_DISTORTED, Recipe
+from common.recipes import (
+    LECUN1998,
+    LECUN1998_DISTORTED,
+    MODERN,
+    MODERN_DISTORTED,
+    MODERN_ELASTIC,
+    Recipe,
+)
 from common.results import Results
 from common.sweep import trained
 from common.training import Run
@@ -80,7 +87,8 @@ REPORT2017 = Recipe("report2017", epochs=10, batch_size=64, lr=0.01, momentum=0.
 RECIPES = {
     REPORT2017: TODAYS,
     MODERN: TODAYS,
-    MODERN_DISTORTED: TODAYS,
+    MODERN_DISTORTED: TODAYS[:2],
+    MODERN_ELASTIC: TODAYS[:2],
     LECUN1998: [PAPER],
     LECUN1998_DISTORTED: [PAPER],
 }

@@ -44,7 +44,7 @@ def distort(
     shear: float = 0.2,
     wave: float = 0.0,
 ) -> Tensor:
-    """Every image under a map of its own: affine, as the paper of 1998 distorts digits, or waved.
+    """Every image under a map of its own: affine, as the paper of 1998 does it, and waved if asked.
 
     Shifted by up to `shift` pixels in both directions, scaled by up to 1 + `scale`, squeezed (made
     narrower and higher, or the reverse) by up to 1 + `squeeze`, and sheared horizontally by up to

@@ -1,6 +1,6 @@
 """What reaches a layer before training: the image forwards, the gradient of the loss backwards.
 
-Where either fades on its way, nothing tells the first layers what to learn.
+Networks where these fade on their way were seen to learn late, or not at all.
 """
 
 import argparse

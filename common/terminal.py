@@ -82,7 +82,7 @@ def percent(fraction: float, digits: int = 2) -> str:
 
 def p_value(p: float) -> str:
     """A p-value as one writes it: `0.021`, `< 0.001`."""
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def print_summary(runs: pd.DataFrame) -> None:

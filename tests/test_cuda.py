@@ -88,7 +88,7 @@ def test_a_second_gpu_trains_the_same(digits: Dataset) -> None:
     torch.testing.assert_close(second.step_losses, first.step_losses, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("augment", [None, distort, flip_and_shift])
+@pytest.mark.parametrize("augment", [None, distort, recipes.MODERN_ELASTIC.augment, flip_and_shift])
 def test_nothing_waits_for_the_gpu_within_an_epoch(augment: object, digits: Dataset) -> None:
     on_gpu = digits.to("cuda")
     model = models.lenet5().to("cuda").train()

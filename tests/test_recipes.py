@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from common.augmentation import distort, flip_and_shift
+from common.augmentation import distort, flip_and_shift, smooth
 from common.data import Dataset
 from common.exploration import RECIPES
 from common.models import cifar_cnn, mlp
@@ -155,3 +155,19 @@ def test_distortions_are_as_large_as_they_say() -> None:
     assert 1.0 < slope.abs().max() < 0.2 * 6 + 0.1  # 6 rows apart
     assert torch.equal(block, before)
     assert torch.equal(distort(block, image_random(3)), distort(block, image_random(3)))
+
+
+def test_waves_are_as_large_and_as_smooth_as_they_say() -> None:
+    """Moved by normal random numbers that are alike nearby: white noise under a Gaussian of 4."""
+    fields = smooth(4000, 28, 28, image_random(0))
+    assert torch.allclose(fields.std(0), torch.ones(28, 28), atol=0.06)
+    for apart in (2, 4, 8):  # two Gaussians of 4 overlap so far
+        alike = (fields[:, 14, 10] * fields[:, 14, 10 + apart]).mean()
+        assert alike == pytest.approx(np.exp(-(apart**2) / (4 * 4.0**2)), abs=0.08)
+    dot = torch.zeros(2000, 1, 28, 32, dtype=torch.uint8)
+    dot[:, :, 13:16, 15:18] = 255
+    nothing = {"shift": 0.0, "scale": 0.0, "squeeze": 0.0, "shear": 0.0}
+    moved = centre(distort(dot, image_random(1), **nothing, wave=1.0)) - centre(dot)
+    assert moved.std(0).tolist() == pytest.approx([1, 1], abs=0.15)  # in pixels, both ways
+    assert moved.mean(0).abs().max() < 0.1
+    assert abs(np.corrcoef(moved.T.numpy())[0, 1]) < 0.1  # each way on its own
