@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from common import LabError, report
+from common import LabError, report, terminal
 from common.statistics import mean_interval
 
 RESULTS = ROOT / "results"
@@ -114,6 +114,21 @@ def test_every_figure_is_there_and_every_heading_once() -> None:
     for table in re.finditer(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({line.count("|") for line in table[0].splitlines()}) == 1, table[0]
         assert text[table.end()] == "\n", table[0]  # or the next line would be a row
+
+
+@pytest.mark.parametrize(
+    ("p", "said"),
+    [
+        (0.0009, "< 0.001"),
+        (0.001, "= 0.001"),
+        (0.0214, "= 0.021"),
+        (1.0, "= 1.000"),
+        (float("nan"), "= nan"),  # a test that was not made is no strong result
+    ],
+)
+def test_p_values_are_written_in_one_way(p: float, said: str) -> None:
+    assert report.versus(p) == said
+    assert terminal.p_value(p) == said.removeprefix("= ")
 
 
 @pytest.mark.parametrize(
