@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
 
-from common import LabError, cli, experiments, models, plotting, terminal
+from common import LabError, cli, curves, experiments, models, plotting, terminal
 from common.data import TUTORIAL_NORMALISATION, Dataset
 from common.evaluation import evaluate, predict
 from common.recipes import TUTORIAL
@@ -188,7 +188,7 @@ def draw(
 ) -> dict[str, Figure]:
     """All figures; those of filters and predictions only where weights (and data) are at hand."""
     figures = {
-        "loss": plotting.loss_curve(frames["loss"]),
+        "loss": curves.loss_curve(frames["loss"]),
         "classes": plotting.accuracy_by_class(frames["classes"]),
         "confusion": plotting.confusion_matrices(frames["confusion"]),
     }

@@ -39,6 +39,7 @@ from common import (
     cli,
     comparison,
     convolution,
+    curves,
     experiments,
     factor_figures,
     plotting,
@@ -96,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     trained = converged(frames["runs"])
     if not trained.empty:
         changed = options.recipe.augment is not None
-        figures["curves"] = factor_figures.training_and_test_curves(frames["epochs"], changed)
+        figures["curves"] = curves.training_and_test_curves(frames["epochs"], changed)
         if not options.hidden:
             figures |= (by_layers if options.grid else by_width)(trained, results)
     if options.classes:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from common import (
     cli,
     comparison,
+    curves,
     experiments,
     factor_figures,
     factors,
@@ -103,8 +104,7 @@ def explore(
     figures = {"accuracy": plotting.accuracy_by_design(frames["runs"], baseline)}
     if not kept.empty:
         changed = options.recipe.augment is not None
-        curves = factor_figures.training_and_test_curves(frames["epochs"], changed)
-        figures["curves"] = curves
+        figures["curves"] = curves.training_and_test_curves(frames["epochs"], changed)
         if kept["parameters"].nunique() > 1:
             figures["size"] = factor_figures.accuracy_by_size(kept, varied)
         if grid:

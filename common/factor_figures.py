@@ -1,4 +1,4 @@
-"""The figures of the explorations: size, learning curves, the grid, the factors side by side."""
+"""The figures of the explorations: size, the grid, the factors side by side."""
 
 from collections.abc import Sequence
 
@@ -63,41 +63,6 @@ LEVELS = {
 def in_thousands(value: float, _: int) -> str:
     """A count on an axis: `62 k`, `1.6 M`."""
     return f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k"
-
-
-def training_and_test_curves(epochs: pd.DataFrame, augmented: bool = False) -> Figure:
-    """Loss by epoch in training and on the test set, a panel a design: means, and every seed.
-
-    Both high: under-trained. Training low and test rising: overfitted. The loss in training is of
-    the images as they were trained with, which are harder where they are `augmented`.
-    """
-    designs = list(epochs["design"].unique())
-    columns = min(4, len(designs))
-    lines = -(-len(designs) // columns)
-    varied = ", of varied images" if augmented else ""
-    title = f"Loss in training (dashed{varied}) and on the test set"
-    drawn = plotting.figure(title, plotting.caption(epochs), height=2.1 * lines + 0.8)
-    panels = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    for design, axes in zip(designs, panels.flat, strict=False):
-        rows = epochs[epochs["design"] == design]
-        for column, colour, line in (
-            ("train_loss", plotting.COLOURS[1], "--"),
-            ("test_loss", plotting.COLOURS[0], "-"),
-        ):
-            wide = rows.pivot(index="epoch", columns="seed", values=column)
-            axes.plot(wide.index, wide, line, color=colour, linewidth=0.5, alpha=0.6)
-            axes.plot(wide.index, wide.mean(axis=1), line, color=colour, linewidth=2, marker=".")
-        axes.set_title(design, fontsize=9)
-        axes.xaxis.set_major_locator(MaxNLocator(5 if columns > 2 else 10, integer=True))
-        axes.grid(alpha=0.3)
-    for axes in panels.flat[len(designs) :]:
-        axes.set_axis_off()
-    for axes in panels[:, 0]:
-        axes.set_ylabel("loss (nats)")
-    for axes in panels.flat[max(0, len(designs) - columns) : len(designs)]:  # with none below
-        axes.set_xlabel("epoch")
-        axes.tick_params(labelbottom=True)
-    return drawn
 
 
 def heat_map(runs: pd.DataFrame, rows: str, columns: str) -> Figure:

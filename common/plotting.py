@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from common.files import alone_in, replacing
 from common.models import CIFAR_COLUMNS
@@ -69,65 +68,6 @@ def styles(names: Sequence[str]) -> dict[str, dict]:
     """For each name a colour and a line style."""
     looks = zip(names, cycle(COLOURS), cycle(LINES))
     return {name: {"color": colour, "linestyle": line} for name, colour, line in looks}
-
-
-def learning_curves(
-    epochs: pd.DataFrame,
-    loss_line: tuple[float, str] | None = None,
-    loss_name: str = "cross-entropy, nats",
-) -> Figure:
-    """Loss and accuracy on the test set by epoch: every seed thin, the mean thick.
-
-    Args:
-        epochs: rows of the epochs table.
-        loss_line: a loss to mark, and what it is.
-        loss_name: what loss it is that was measured.
-    """
-    drawn = figure("Loss and accuracy on the test set by epoch", caption(epochs), height=3.4)
-    for axes, column, scale in zip(
-        drawn.subplots(1, 2), ("test_loss", "test_accuracy"), (1, 100), strict=True
-    ):
-        for design, look in styles(epochs["design"].unique()).items():
-            rows = epochs[epochs["design"] == design]
-            wide = scale * rows.pivot(index="epoch", columns="seed", values=column)
-            axes.plot(wide.index, wide, linewidth=0.5, alpha=0.6, **look)
-            axes.plot(wide.index, wide.mean(axis=1), linewidth=2, label=design, **look)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-    loss, accuracy = drawn.axes
-    loss.set_ylabel(f"test loss ({loss_name})")
-    loss.set_yscale("log")
-    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    loss.yaxis.set_major_formatter("{x:g}")  # 0.05 rather than 5 x 10^-2
-    loss.yaxis.set_minor_formatter(NullFormatter())
-    if loss_line:
-        loss.axhline(loss_line[0], color="0.3", linewidth=1, label=loss_line[1])
-        loss.legend(fontsize=8)
-    accuracy.set_ylabel("test accuracy (%)")
-    low = 100 * epochs.loc[epochs["epoch"] > 1, "test_accuracy"].min()
-    if low > 90:  # the first epoch would leave no room for the others
-        accuracy.set_ylim(low - 0.5, 100)
-    accuracy.legend(fontsize=8, loc="lower right")
-    return drawn
-
-
-def loss_curve(loss: pd.DataFrame) -> Figure:
-    """Training loss by step, each point the mean of the steps since the one before."""
-    batch = loss["batch_size"].iloc[0]
-    drawn = figure("Training loss", caption(loss), height=3.4)
-    axes = drawn.subplots()
-    for design, look in styles(loss["design"].unique()).items():
-        wide = loss[loss["design"] == design].pivot(
-            index="step", columns="seed", values="train_loss"
-        )
-        axes.plot(wide.index, wide, linewidth=0.5, alpha=0.6, **look)
-        axes.plot(wide.index, wide.mean(axis=1), linewidth=2, label=f"{design}, mean", **look)
-    axes.set_xlabel(f"training step (batches of {batch} images)")
-    axes.set_ylabel("training loss (cross-entropy, nats)")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    return drawn
 
 
 def accuracy_by_design(runs: pd.DataFrame, baseline: str | None = None) -> Figure:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from common import plotting
+from common import curves, plotting
 
 KEY = {
     **{"dataset": "mnist", "recipe": "modern", "epochs": 3, "batch_size": 64, "lr": 0.05},
@@ -67,11 +67,11 @@ def words(figure: Figure) -> str:
 @pytest.mark.parametrize(
     ("figure", "labels", "n"),
     [
-        (plotting.learning_curves(EPOCHS), ["epoch", "cross-entropy, nats", "accuracy (%)"], 3),
+        (curves.learning_curves(EPOCHS), ["epoch", "cross-entropy, nats", "accuracy (%)"], 3),
         (plotting.accuracy_by_design(RUNS), ["design", "test accuracy (%)", "95 % interval"], 3),
         (plotting.accuracy_by_class(CLASSES), ["class", "test accuracy (%)", "all classes"], 3),
         (plotting.confusion_matrices(CONFUSION), ["true class", "predicted class"], 3),
-        (plotting.loss_curve(LOSS), ["batches of 64 images", "training loss"], 2),
+        (curves.loss_curve(LOSS), ["batches of 64 images", "training loss"], 2),
     ],
 )
 def test_a_figure_names_axes_units_data_recipe_and_n(
@@ -86,7 +86,7 @@ def test_a_figure_names_axes_units_data_recipe_and_n(
 
 
 def test_curves_show_every_seed_and_their_mean() -> None:
-    loss, accuracy = plotting.learning_curves(EPOCHS, loss_line=(0.05, "reported")).axes
+    loss, accuracy = curves.learning_curves(EPOCHS, loss_line=(0.05, "reported")).axes
     lines = {line.get_label(): line.get_ydata() for line in accuracy.get_lines()}
     assert len(accuracy.get_lines()) == 2 * (3 + 1)
     np.testing.assert_allclose(lines["lenet5"], [25, 50, 75])
@@ -139,7 +139,7 @@ def test_images_stand_under_their_captions() -> None:
 def test_a_saved_figure_is_whole_and_the_same_each_time(tmp_path: Path) -> None:
     paths = [tmp_path / "new folder" / name for name in ("a.png", "b.png")]
     for path in paths:
-        assert plotting.save(plotting.learning_curves(EPOCHS), path) == path
+        assert plotting.save(curves.learning_curves(EPOCHS), path) == path
     first, second = (path.read_bytes() for path in paths)
     assert first == second
     assert first.startswith(b"\x89PNG") and b"IEND" in first[-12:]
