@@ -29,13 +29,18 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
 
-from common import LabError, cli, curves, experiments, models, plotting, terminal
-from common.data import TUTORIAL_NORMALISATION, Dataset
-from common.evaluation import evaluate, predict
-from common.recipes import TUTORIAL
-from common.results import Results
-from common.sweep import trained
-from common.training import Run, place
+from common import LabError, cli
+from common import console as terminal
+from common import experiment as experiments
+from common.data.datasets import TUTORIAL_NORMALISATION, Dataset
+from common.models import networks as models
+from common.plots import accuracy as plotting
+from common.plots import curves
+from common.results.store import Results
+from common.sweep.runs import trained
+from common.training.evaluation import evaluate, predict
+from common.training.loop import Run, place
+from common.training.recipes import TUTORIAL
 
 EXPERIMENT = Path(__file__).stem
 DESIGNS = [models.cifar_design("baseline")]

@@ -40,7 +40,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common import cli, exploration, factors
-from common.models import ACTIVATIONS, cifar_design
+from common.models.networks import ACTIVATIONS, cifar_design
 
 EXPERIMENT = Path(__file__).stem
 

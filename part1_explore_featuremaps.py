@@ -43,7 +43,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common import cli, exploration, factors
-from common.models import cifar_design
+from common.models.networks import cifar_design
 
 EXPERIMENT = Path(__file__).stem
 C1, C3 = (factors.FACTORS[name].levels for name in ("C1 maps", "C3 maps"))

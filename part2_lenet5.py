@@ -43,23 +43,21 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import nn
 
-from common import (
-    LabError,
-    ablation,
-    cli,
-    curves,
-    experiments,
-    lenet1998,
-    models,
-    plotting,
-    published,
-    terminal,
-)
-from common.data import Dataset
-from common.evaluation import predict
-from common.lenet1998 import lenet5_1998
-from common.models import Design
-from common.recipes import (
+from common import LabError, ablation, cli, published
+from common import console as terminal
+from common import experiment as experiments
+from common.data.datasets import Dataset
+from common.models import lenet1998
+from common.models import networks as models
+from common.models.lenet1998 import lenet5_1998
+from common.models.networks import Design
+from common.plots import accuracy as plotting
+from common.plots import curves
+from common.results.store import Results
+from common.sweep.runs import trained
+from common.training.evaluation import predict
+from common.training.loop import Run
+from common.training.recipes import (
     LECUN1998,
     LECUN1998_DISTORTED,
     MODERN,
@@ -67,9 +65,6 @@ from common.recipes import (
     MODERN_ELASTIC,
     Recipe,
 )
-from common.results import Results
-from common.sweep import trained
-from common.training import Run
 
 EXPERIMENT = Path(__file__).stem
 

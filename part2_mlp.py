@@ -35,21 +35,17 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import (
-    cli,
-    comparison,
-    convolution,
-    curves,
-    experiments,
-    factor_figures,
-    plotting,
-    published,
-    terminal,
-)
-from common.models import mlp_design
-from common.recipes import MODERN, MODERN_DISTORTED
-from common.results import Results
-from common.statistics import converged, summarise
+from common import cli, convolution, published
+from common import console as terminal
+from common import experiment as experiments
+from common.models.networks import mlp_design
+from common.plots import accuracy as plotting
+from common.plots import curves
+from common.plots import factors as factor_figures
+from common.results.store import Results
+from common.statistics import comparison
+from common.statistics.intervals import converged, summarise
+from common.training.recipes import MODERN, MODERN_DISTORTED
 
 EXPERIMENT = Path(__file__).stem
 

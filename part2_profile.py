@@ -26,26 +26,21 @@ import pandas as pd
 
 import part2_lenet5
 import part2_mlp
-from common import (
-    LabError,
-    cli,
-    convolution,
-    experiments,
-    inference,
-    inference_tables,
-    profile_figures,
-    ranks,
-    terminal,
-    workers,
-)
-from common.evaluation import evaluate
-from common.inference import Effort, Network
-from common.models import Design, mlp_design
-from common.recipes import LECUN1998, MODERN, Recipe
-from common.statistics import converged, mean_or_wilson
-from common.sweep import sweep, trained
-from common.training import Run, place
-from common.variants import VARIANTS
+from common import LabError, cli, convolution
+from common import console as terminal
+from common import experiment as experiments
+from common.inference import figures as profile_figures
+from common.inference import measurement as inference
+from common.inference import tables as inference_tables
+from common.inference.measurement import Effort, Network
+from common.inference.variants import VARIANTS
+from common.models.networks import Design, mlp_design
+from common.statistics.intervals import converged, mean_or_wilson
+from common.sweep import ranks, workers
+from common.sweep.runs import sweep, trained
+from common.training.evaluation import evaluate
+from common.training.loop import Run, place
+from common.training.recipes import LECUN1998, MODERN, Recipe
 
 EXPERIMENT = Path(__file__).stem
 

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import experiments, plotting, terminal
-from common.comparison import test_images
-from common.results import Results, merge_csv
-from common.statistics import Mean, converged, mean_or_wilson, welch
-from common.training import Run
+from common import console as terminal
+from common import experiment as experiments
+from common.plots import accuracy as plotting
+from common.results.store import Results, merge_csv
+from common.statistics.comparison import test_images
+from common.statistics.intervals import Mean, converged, mean_or_wilson, welch
+from common.training.loop import Run
 
 DIFFERENCE = ("difference", "difference_low", "difference_high", "p")
 

@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from common import LabError, data, ranks, workers
-from common.models import Design
-from common.recipes import Recipe
+from common import LabError
+from common.data import datasets as data
+from common.models.networks import Design
+from common.sweep import ranks, workers
+from common.training.recipes import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 SYNTHETIC = {"mnist": "synthetic-digits", "cifar10": "synthetic-objects"}

@@ -13,13 +13,17 @@ from functools import cache, partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import cli, experiments, models, plotting, terminal
-from common.comparison import compare, test_images
-from common.data import Dataset
-from common.models import Design
-from common.results import Results, merge_csv
-from common.statistics import converged
-from common.variations import fewer, permuted, with_shifts
+from common import cli
+from common import console as terminal
+from common import experiment as experiments
+from common.data.datasets import Dataset
+from common.data.variations import fewer, permuted, with_shifts
+from common.models import networks as models
+from common.models.networks import Design
+from common.plots import accuracy as plotting
+from common.results.store import Results, merge_csv
+from common.statistics.comparison import compare, test_images
+from common.statistics.intervals import converged
 
 MLP = models.mlp_design(77)  # 61,225 parameters
 LENET5 = Design("lenet5", models.lenet5, {"hidden": "120-84"})  # 61,706

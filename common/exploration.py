@@ -7,23 +7,19 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-from common import (
-    cli,
-    comparison,
-    curves,
-    experiments,
-    factor_figures,
-    factors,
-    gradients,
-    models,
-    plotting,
-    terminal,
-)
-from common.augmentation import flip_and_shift
-from common.models import CIFAR_COLUMNS, Design
-from common.recipes import TUTORIAL, Recipe, kaiming
-from common.results import Results
-from common.statistics import converged
+from common import cli, factors, gradients
+from common import console as terminal
+from common import experiment as experiments
+from common.data.augmentation import flip_and_shift
+from common.models import networks as models
+from common.models.networks import CIFAR_COLUMNS, Design
+from common.plots import accuracy as plotting
+from common.plots import curves
+from common.plots import factors as factor_figures
+from common.results.store import Results
+from common.statistics import comparison
+from common.statistics.intervals import converged
+from common.training.recipes import TUTORIAL, Recipe, kaiming
 
 # Chosen on held-out training images of the baseline and of one larger network, see README.txt.
 TUNED = Recipe(

@@ -12,13 +12,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from common import comparison, factor_figures, plotting
-from common.effects import Effect, Gain, effect, gain, gains_differ
-from common.files import alone_in
-from common.models import CIFAR_COLUMNS
-from common.recipes import Recipe
-from common.results import RECIPE_KEY, Results, merge_csv
-from common.statistics import converged
+from common.models.networks import CIFAR_COLUMNS
+from common.plots import accuracy as plotting
+from common.plots import factors as factor_figures
+from common.results.files import alone_in
+from common.results.store import RECIPE_KEY, Results, merge_csv
+from common.statistics import comparison
+from common.statistics.effects import Effect, Gain, effect, gain, gains_differ
+from common.statistics.intervals import converged
+from common.training.recipes import Recipe
 
 CELL = ("dataset", *CIFAR_COLUMNS, *RECIPE_KEY)
 

@@ -13,10 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from scipy.stats import gmean
 from torch import Tensor
 
-from common import plotting
-from common.data import Dataset
-from common.results import Results, merge_csv, read_csv
-from common.training import Run, first_weights
+from common.data.datasets import Dataset
+from common.plots import accuracy as plotting
+from common.results.store import Results, merge_csv, read_csv
+from common.training.loop import Run, first_weights
 
 IMAGES = 1000  # the first of the training set
 COLUMNS = {

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import plotting
-from common.files import alone_in
-from common.recipes import LECUN1998, LECUN1998_DISTORTED, MODERN, MODERN_DISTORTED, Recipe
-from common.results import RECIPE_KEY, Results, merge_csv
-from common.statistics import Mean, converged, mean_or_wilson
-from common.terminal import percent
+from common.console import percent
+from common.plots import accuracy as plotting
+from common.results.files import alone_in
+from common.results.store import RECIPE_KEY, Results, merge_csv
+from common.statistics.intervals import Mean, converged, mean_or_wilson
+from common.training.recipes import LECUN1998, LECUN1998_DISTORTED, MODERN, MODERN_DISTORTED, Recipe
 
 TESTED = 10_000  # images
 

@@ -26,8 +26,8 @@ import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 
 from common import LabError  # noqa: E402
-from common.recipes import TUTORIAL  # noqa: E402
-from common.results import Results  # noqa: E402
+from common.results.store import Results  # noqa: E402
+from common.training.recipes import TUTORIAL  # noqa: E402
 
 ARGUMENTS = ("c1", "c3", "layers", "activation")
 RUNS = 10_000

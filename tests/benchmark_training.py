@@ -30,17 +30,13 @@ import torch.nn.functional as F  # noqa: E402
 from published_loops import Batches, published_epoch, published_loader  # noqa: E402
 from torch import Tensor, multiprocessing  # noqa: E402
 
-from common import LabError, data, models  # noqa: E402
-from common.data import Dataset, Examples  # noqa: E402
+from common import LabError  # noqa: E402
+from common.data import datasets as data  # noqa: E402
+from common.data.datasets import Dataset, Examples  # noqa: E402
 from common.exploration import TUNED  # noqa: E402
-from common.recipes import (  # noqa: E402
-    LECUN1998,
-    MODERN,
-    MODERN_DISTORTED,
-    TUTORIAL,
-    Recipe,
-)
-from common.training import (  # noqa: E402
+from common.models import networks as models  # noqa: E402
+from common.sweep.workers import events  # noqa: E402
+from common.training.loop import (  # noqa: E402
     Epoch,
     Outcome,
     Run,
@@ -50,7 +46,13 @@ from common.training import (  # noqa: E402
     train_epoch,
     training_step,
 )
-from common.workers import events  # noqa: E402
+from common.training.recipes import (  # noqa: E402
+    LECUN1998,
+    MODERN,
+    MODERN_DISTORTED,
+    TUTORIAL,
+    Recipe,
+)
 from part2_lenet5 import PAPER, REPORT2017  # noqa: E402
 
 WARM_UP, STEPS = 200, 2000  # of the loops with batches of 4

@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 import torch
 
-from common import data, synthetic
-from common.data import Dataset, Examples
-from common.recipes import Recipe
+from common.data import datasets as data
+from common.data import synthetic
+from common.data.datasets import Dataset, Examples
+from common.training.recipes import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,10 +10,10 @@ from scipy import stats
 import part2_lenet5
 from common import ablation, cli, published
 from common.ablation import Step
-from common.models import Design, lenet5, size
-from common.recipes import MODERN, MODERN_DISTORTED
-from common.results import Results
-from common.training import Run
+from common.models.networks import Design, lenet5, size
+from common.results.store import Results
+from common.training.loop import Run
+from common.training.recipes import MODERN, MODERN_DISTORTED
 
 KEY = ("dataset", "design", "recipe", "epochs", "batch_size", "lr", "momentum")
 

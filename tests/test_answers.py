@@ -15,17 +15,12 @@ import part1_explore_featuremaps
 import part2_lenet5
 import part2_mlp
 import part2_profile
-from common import (
-    convolution,
-    exploration,
-    factors,
-    inference_tables,
-    models,
-    published,
-    statistics,
-    terminal,
-)
-from common.models import cifar_design
+from common import console as terminal
+from common import convolution, exploration, factors, published
+from common.inference import tables as inference_tables
+from common.models import networks as models
+from common.models.networks import cifar_design
+from common.statistics import intervals as statistics
 
 BASELINE = cifar_design("baseline")
 RESULTS = ROOT / "results"

@@ -16,8 +16,10 @@ import part1_explore_featuremaps
 import part2_lenet5
 import part2_mlp
 import part2_profile
-from common import cli, experiments, workers
+from common import cli
+from common import experiment as experiments
 from common.cli import ROOT
+from common.sweep import workers
 
 SCRIPTS = [
     part1_cifar_tutorial,

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from common import cuda_graph, models, recipes
-from common.augmentation import distort, flip_and_shift
-from common.data import Dataset
-from common.lenet1998 import lenet5_1998
-from common.recipes import LECUN1998, Recipe
-from common.training import batches, image_random, train, train_epoch, training_step
+from common.data.augmentation import distort, flip_and_shift
+from common.data.datasets import Dataset
+from common.models import networks as models
+from common.models.lenet1998 import lenet5_1998
+from common.training import cuda_graph, recipes
+from common.training.loop import batches, image_random, train, train_epoch, training_step
+from common.training.recipes import LECUN1998, Recipe
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 

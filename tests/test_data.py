@@ -12,12 +12,14 @@ import torch
 from conftest import Hostile
 from torchvision import transforms
 
-from common import LabError, data, synthetic
-from common.data import Dataset, Examples, load, stratified
-from common.download import Source
-from common.models import cifar_cnn, lenet5, mlp
-from common.recipes import Recipe
-from common.training import train
+from common import LabError
+from common.data import datasets as data
+from common.data import synthetic
+from common.data.datasets import Dataset, Examples, load, stratified
+from common.data.download import Source
+from common.models.networks import cifar_cnn, lenet5, mlp
+from common.training.loop import train
+from common.training.recipes import Recipe
 
 
 def identities(count: int) -> Examples:

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, heed_signals
 
-from common import LabError, download
-from common.download import Archive, Source, obtain
+from common import LabError
+from common.data import download
+from common.data.download import Archive, Source, obtain
 
 FILES = {"set/one": b"1" * 5000, "set/two": bytes(range(256)) * 40}
 
@@ -188,7 +189,7 @@ def test_an_interrupted_download_is_never_taken_for_the_data(
         import sys
         sys.path.insert(0, {str(ROOT)!r})
         from pathlib import Path
-        from common import download
+        from common.data import download
 
         fetch_from = download.urllib.request.urlopen
         def announce(url, timeout):

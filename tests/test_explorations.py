@@ -11,10 +11,13 @@ from scipy import stats
 import part1_explore_activation
 import part1_explore_depth
 import part1_explore_featuremaps
-from common import comparison, factor_figures, models, terminal
-from common.recipes import TUTORIAL
-from common.results import Results
-from common.training import Run
+from common import console as terminal
+from common.models import networks as models
+from common.plots import factors as factor_figures
+from common.results.store import Results
+from common.statistics import comparison
+from common.training.loop import Run
+from common.training.recipes import TUTORIAL
 
 SCRIPTS = [part1_explore_featuremaps, part1_explore_depth, part1_explore_activation]
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from common import curves, plotting
+from common.plots import accuracy as plotting
+from common.plots import curves
 
 KEY = {
     **{"dataset": "mnist", "recipe": "modern", "epochs": 3, "batch_size": 64, "lr": 0.05},

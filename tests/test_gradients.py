@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 
 from common import gradients
-from common.data import Dataset
-from common.models import cifar_design, mlp_design
-from common.recipes import TUTORIAL, Recipe, kaiming
-from common.training import Run, train
+from common.data.datasets import Dataset
+from common.models.networks import cifar_design, mlp_design
+from common.training.loop import Run, train
+from common.training.recipes import TUTORIAL, Recipe, kaiming
 
 
 def test_signal_and_gradient_of_a_small_network_by_hand(digits: Dataset) -> None:

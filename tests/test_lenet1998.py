@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import lenet1998, recipes
-from common.data import MNIST_NORMALISATION
-from common.models import Design, layer_table
+from common.data.datasets import MNIST_NORMALISATION
+from common.models import lenet1998
+from common.models.networks import Design, layer_table
+from common.training import recipes
 
 DESIGN = Design("lenet5-1998", lenet1998.lenet5_1998)
 

@@ -9,8 +9,8 @@ from conftest import Script, listed
 
 import part2_mlp
 from common import convolution
-from common.models import size
-from common.results import Results
+from common.models.networks import size
+from common.results.store import Results
 
 
 def test_the_designs_are_the_labs(capsys: pytest.CaptureFixture) -> None:

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common.data import Dataset
-from common.models import Design, cifar_design, layer_table, lenet5, lenet5_2017, mlp
+from common.data.datasets import Dataset
+from common.models.networks import Design, cifar_design, layer_table, lenet5, lenet5_2017, mlp
 
 RELU = partial(lenet5, "relu", nn.MaxPool2d)
 DESIGNS = [

@@ -11,7 +11,7 @@ import torch
 from conftest import Hostile, Script
 
 import part2_profile
-from common.results import Results
+from common.results.store import Results
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,13 @@ import torch
 from torch import Tensor, nn
 
 import part2_profile
-from common import LabError, models, profile_figures, profiling, timing, workers
-from common.models import mlp_design
-from common.variants import VARIANTS, UnavailableError
+from common import LabError
+from common.inference import figures as profile_figures
+from common.inference import profiling, timing
+from common.inference.variants import VARIANTS, UnavailableError
+from common.models import networks as models
+from common.models.networks import mlp_design
+from common.sweep import workers
 
 NETWORKS = [*part2_profile.MLPS, *part2_profile.LENETS]
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from common.augmentation import distort, flip_and_shift, smooth
-from common.data import Dataset
+from common.data.augmentation import distort, flip_and_shift, smooth
+from common.data.datasets import Dataset
 from common.exploration import RECIPES
-from common.models import cifar_cnn, mlp
-from common.recipes import Recipe, kaiming, optimizer, scheduler
-from common.training import batches, image_random, train
+from common.models.networks import cifar_cnn, mlp
+from common.training.loop import batches, image_random, train
+from common.training.recipes import Recipe, kaiming, optimizer, scheduler
 
 
 def numbered(count: int = 1000, size: int = 8) -> Tensor:

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from common import LabError, report, terminal
-from common.statistics import mean_interval
+from common import LabError
+from common import console as terminal
+from common.report import __main__ as report
+from common.statistics.intervals import mean_interval
 
 RESULTS = ROOT / "results"
 TEMPLATE = report.TEMPLATE.read_text(encoding="utf-8")

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common import LabError
-from common.files import replacing
-from common.plotting import figure, save
-from common.results import Key, Results, merge_csv, read_cell, write_cell
+from common.plots.accuracy import figure, save
+from common.results.files import replacing
+from common.results.store import Key, Results, merge_csv, read_cell, write_cell
 
 HEADER = "dataset,design,hidden,recipe,epochs,batch_size,lr,momentum,seed"
 

@@ -13,11 +13,11 @@ import pytest
 from conftest import ROOT, Script
 
 import part1_cifar_tutorial
-from common import terminal
-from common.models import Design, mlp
-from common.recipes import Recipe
-from common.results import Results
-from common.training import Run
+from common import console as terminal
+from common.models.networks import Design, mlp
+from common.results.store import Results
+from common.training.loop import Run
+from common.training.recipes import Recipe
 
 FIGURES = {
     "part1_cifar_tutorial": ["loss", "classes", "confusion", "filters", "predictions"],

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from common import effects, statistics
+from common.statistics import effects
+from common.statistics import intervals as statistics
 
 
 def seeds(values: list[float] | np.ndarray) -> pd.Series:

@@ -16,13 +16,13 @@ from conftest import measured
 from torch import nn
 
 from common import LabError
-from common.data import Dataset
-from common.evaluation import evaluate
-from common.models import Design, lenet5_2017, mlp
-from common.recipes import Recipe
-from common.results import Results
-from common.sweep import sweep, trained
-from common.training import Run
+from common.data.datasets import Dataset
+from common.models.networks import Design, lenet5_2017, mlp
+from common.results.store import Results
+from common.sweep.runs import sweep, trained
+from common.training.evaluation import evaluate
+from common.training.loop import Run
+from common.training.recipes import Recipe
 
 MLP = Design("20", partial(mlp, 20))
 LENET = Design("lenet5-2017", lenet5_2017)

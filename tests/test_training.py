@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import part2_lenet5
-from common.data import Dataset, load
-from common.evaluation import evaluate
-from common.models import cifar_cnn, cifar_design, lenet5_2017, mlp
-from common.recipes import TUTORIAL, Recipe
-from common.training import batches, image_random, train
+from common.data.datasets import Dataset, load
+from common.models.networks import cifar_cnn, cifar_design, lenet5_2017, mlp
+from common.training.evaluation import evaluate
+from common.training.loop import batches, image_random, train
+from common.training.recipes import TUTORIAL, Recipe
 
 
 class Fixed(nn.Module):

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from common.data import Dataset
-from common.variations import fewer, permuted, shifted, with_shifts
+from common.data.datasets import Dataset
+from common.data.variations import fewer, permuted, shifted, with_shifts
 
 
 def test_images_move_in_four_directions_and_leave_black_behind() -> None:

@@ -15,8 +15,8 @@ import torch
 from torch import multiprocessing
 
 from common import LabError, in_one_line
-from common.data import Dataset
-from common.training import Epoch, Outcome, Run, train
+from common.data.datasets import Dataset
+from common.training.loop import Epoch, Outcome, Run, train
 
 Event = Epoch | Outcome | str | None  # an epoch done, run done, run failed and why, run begun
 

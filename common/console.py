@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.models import layer_table, size
-from common.recipes import Recipe
-from common.results import TRAINING_KEY, Results
-from common.statistics import converged, mean_interval, summarise
-from common.training import Run
+from common.models.networks import layer_table, size
+from common.results.store import TRAINING_KEY, Results
+from common.statistics.intervals import converged, mean_interval, summarise
+from common.training.loop import Run
+from common.training.recipes import Recipe
 
 REAL = {"synthetic-digits": "MNIST", "synthetic-objects": "CIFAR-10"}
 

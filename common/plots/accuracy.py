@@ -13,9 +13,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from common.files import alone_in, replacing
-from common.models import CIFAR_COLUMNS
-from common.statistics import converged, summarise
+from common.models.networks import CIFAR_COLUMNS
+from common.results.files import alone_in, replacing
+from common.statistics.intervals import converged, summarise
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")

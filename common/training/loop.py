@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common import cuda_graph, recipes
-from common.cuda_graph import Step
-from common.data import Dataset
-from common.evaluation import Evaluation, Loss, evaluate
-from common.models import Design
-from common.recipes import Recipe
+from common.data.datasets import Dataset
+from common.models.networks import Design
+from common.training import cuda_graph, recipes
+from common.training.cuda_graph import Step
+from common.training.evaluation import Evaluation, Loss, evaluate
+from common.training.recipes import Recipe
 
 TINY = 4  # batches up to this size train faster without oneDNN: 0.65 to 0.78 ms a step; 16 slower
 BLOCK = 1024  # images gathered and normalised at once; measured: 256 is as fast, 4,096 slower

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from common import LabError, synthetic
-from common.download import cifar10_source, mnist_source, obtain
+from common import LabError
+from common.data import synthetic
+from common.data.download import (cifar10_source, mnist_source, obtain)
 
 # Torchvision is imported where files are read: worker processes, which are handed tensors, start
 # a second sooner without it.

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.data import MNIST_NORMALISATION
-from common.models import ACTIVATIONS
+from common.data.datasets import MNIST_NORMALISATION
+from common.models.networks import ACTIVATIONS
 
 BACKGROUND, INK = -0.1, 1.175  # of an input pixel: over an image about mean 0, variance 1
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from common import plotting
+from common.plots import accuracy as plotting
 
 MARKERS = "osD^vPX"
 HATCHES = ("", "//", "..", "xx", "\\", "++", "oo")

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from common import plotting
-from common.statistics import summarise
+from common.plots import accuracy as plotting
+from common.statistics.intervals import summarise
 
 SIZES = {"parameters": "parameters", "macs": "multiply-accumulates"}
 

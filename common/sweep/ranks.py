@@ -19,9 +19,9 @@ import torch
 import torch.distributed as dist
 
 from common import LabError, in_one_line
-from common.data import Dataset
-from common.training import Outcome, Run
-from common.workers import Event, events
+from common.data.datasets import Dataset
+from common.sweep.workers import Event, events
+from common.training.loop import Outcome, Run
 
 PATIENCE = timedelta(days=30)  # no run takes longer
 POLL = 0.05  # seconds between two looks into the store: a waiting rank must hear Ctrl-C

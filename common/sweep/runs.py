@@ -12,13 +12,14 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from common import LabError, ranks
-from common.data import Dataset
-from common.files import save_weights
-from common.models import layer_table, size
-from common.results import TRAINING_KEY, Results
-from common.training import Epoch, Outcome, Run
-from common.workers import Event, events
+from common import LabError
+from common.data.datasets import Dataset
+from common.models.networks import layer_table, size
+from common.results.files import save_weights
+from common.results.store import TRAINING_KEY, Results
+from common.sweep import ranks
+from common.sweep.workers import Event, events
+from common.training.loop import Epoch, Outcome, Run
 
 # What reading a file that holds other weights, half of them, or something else ends in.
 NOT_WEIGHTS = (

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common.data import SPLIT_SEED, Dataset, Examples
+from common.data.datasets import (SPLIT_SEED, Dataset, Examples)
 
 DIRECTIONS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # rows down and columns to the right
 

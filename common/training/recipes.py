@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.augmentation import distort
-from common.evaluation import Loss
+from common.data.augmentation import distort
+from common.training.evaluation import Loss
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from common import plotting
+from common.plots import accuracy as plotting
 
 
 def learning_curves(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from common import LabError
-from common.files import alone_in, locked, write_csv
+from common.results.files import alone_in, locked, write_csv
 
 Key = tuple[str | int | float, ...]
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from common.effects import effect, eta_squared_two
-from common.results import Results, merge_csv
-from common.statistics import (
+from common.console import p_value
+from common.results.store import Results, merge_csv
+from common.statistics.effects import effect, eta_squared_two
+from common.statistics.intervals import (
     Difference,
     Mean,
     converged,
@@ -16,7 +17,6 @@ from common.statistics import (
     mean_or_wilson,
     wilson,
 )
-from common.terminal import p_value
 
 DIFFERENCE = ("difference", "difference_low", "difference_high", "p", "correlation", "method")
 

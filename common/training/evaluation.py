@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.data import Dataset, Examples
+from common.data.datasets import Dataset, Examples
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of scores (N, classes) and labels (N,), their mean
 

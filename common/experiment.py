@@ -7,13 +7,16 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common import LabError, cli, plotting, ranks, terminal
-from common.data import Dataset
-from common.models import Design
-from common.results import Results
-from common.statistics import converged
-from common.sweep import sweep
-from common.training import Run
+from common import LabError, cli
+from common import console as terminal
+from common.data.datasets import Dataset
+from common.models.networks import Design
+from common.plots import accuracy as plotting
+from common.results.store import Results
+from common.statistics.intervals import converged
+from common.sweep import ranks
+from common.sweep.runs import sweep
+from common.training.loop import Run
 
 
 def runs(parser: cli.Parser, options: argparse.Namespace, designs: Sequence[Design]) -> list[Run]:

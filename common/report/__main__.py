@@ -17,12 +17,13 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from common import LabError, cli, in_one_line, published, terminal
-from common.files import replacing
-from common.models import CIFAR_COLUMNS
-from common.results import RECIPE_KEY, TEXT
-from common.statistics import Mean, converged, mean_interval
-from common.terminal import p_value
+from common import LabError, cli, in_one_line, published
+from common import console as terminal
+from common.console import p_value
+from common.models.networks import CIFAR_COLUMNS
+from common.results.files import replacing
+from common.results.store import RECIPE_KEY, TEXT
+from common.statistics.intervals import Mean, converged, mean_interval
 
 TEMPLATE = Path(__file__).with_name("report.md.jinja")
 REPORT = cli.ROOT / "REPORT.md"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from common.statistics import LEVEL, constants_are_expected, spreads_differ
+from common.statistics.intervals import LEVEL, constants_are_expected, spreads_differ
 
 
 class Effect(NamedTuple):

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from common import timing
-from common.files import replacing
-from common.inference import Measured
-from common.models import Layer, layer_table, size
-from common.results import TRAINING_KEY, merge_csv, read_csv
-from common.timing import FLOAT, Latency, Peaks
-from common.training import Run, place
+from common.inference import timing
+from common.inference.measurement import Measured
+from common.inference.timing import FLOAT, Latency, Peaks
+from common.models.networks import Layer, layer_table, size
+from common.results.files import replacing
+from common.results.store import TRAINING_KEY, merge_csv, read_csv
+from common.training.loop import Run, place
 
 NOISY = 0.1  # a spread over the rounds, relative to their median, that is told
 OVERHEAD = 0.2  # a call that reaches less of what the machine can do is bound by neither

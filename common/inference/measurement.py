@@ -14,14 +14,16 @@ import numpy as np
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from common import LabError, profiling, timing, workers
-from common.data import Dataset
-from common.evaluation import Evaluation, evaluate
-from common.profiling import Profile
-from common.statistics import Mean
-from common.timing import Latency, Peaks
-from common.training import Run
-from common.variants import VARIANTS
+from common import LabError
+from common.data.datasets import Dataset
+from common.inference import profiling, timing
+from common.inference.profiling import Profile
+from common.inference.timing import Latency, Peaks
+from common.inference.variants import VARIANTS
+from common.statistics.intervals import Mean
+from common.sweep import workers
+from common.training.evaluation import Evaluation, evaluate
+from common.training.loop import Run
 
 ROUNDS = 3
 VARIED_IMAGES = (1, 1000)  # the calls that variants are measured in

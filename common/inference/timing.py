@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.models import Design, layer_table
+from common.models.networks import Design, layer_table
 
 if TYPE_CHECKING:
     from torch.utils.benchmark import Timer

@@ -17,8 +17,8 @@ from torch.autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from common.training import synchronize
-from common.variants import VARIANTS
+from common.inference.variants import VARIANTS
+from common.training.loop import synchronize
 
 if sys.platform != "win32":
     import resource
