@@ -1,6 +1,5 @@
 """What the scripts print: what there is to do, what was measured, and where it is."""
 
-import argparse
 import math
 import os
 import shlex
@@ -13,8 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.models.networks import layer_table, size
-from common.results.store import TRAINING_KEY, Results
+from common.models.design import layer_table, totals
+from common.results.columns import RECIPE_KEY
+from common.results.store import Results
+from common.settings import Settings
 from common.statistics.intervals import converged, mean_interval, summarise
 from common.training.loop import Run
 from common.training.recipes import Recipe
@@ -22,39 +23,44 @@ from common.training.recipes import Recipe
 REAL = {"synthetic-digits": "MNIST", "synthetic-objects": "CIFAR-10"}
 
 
-def print_list(runs: Sequence[Run], results: Results, options: argparse.Namespace) -> None:
-    """Print every design layer by layer, the runs to train, and the time that they will take."""
-    designs = {run.design.name: run.design for run in runs}
-    for design in designs.values():
-        parameters, macs = size(design)
+def wrapped(text: str, indent: int = 2) -> str:
+    """Text in lines of at most 79 letters; paths are not broken."""
+    return textwrap.fill(
+        text, 79, subsequent_indent=indent * " ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def print_list(runs: Sequence[Run], results: Results, settings: Settings) -> None:
+    """Print every design layer by layer, the runs to train, and the expected time."""
+    for design in dict.fromkeys(run.design for run in runs):
+        parameters, macs = totals(design)
         print(f"{design.name}: {parameters:,} parameters, {macs:,} multiply-accumulates")
         for layer in layer_table(design):
             counts = f"{layer.parameters:>8,} {layer.macs:>9,}"
             counts *= layer.parameters + layer.macs > 0
             print(f"  {layer.layer:<7} {layer.kind:<32} {layer.output:<10} {counts}".rstrip())
-    missing = [run for run in runs if options.fresh or run.key not in results]
-    print(f"\n{options.dataset}, {describe(options.recipe)}")
+    missing = [run for run in runs if settings.fresh or run not in results]
+    print(f"\n{settings.dataset}, {describe(settings.recipe)}")
     several = len({run.dataset for run in runs}) > 1
     names = [f"{run} on {run.dataset}" if several else str(run) for run in missing]
-    said = f"{len(runs)} runs, {len(missing)} to train: {', '.join(names) or 'none'}"
-    print(textwrap.fill(said, 79, subsequent_indent="  "))
+    print(wrapped(f"{len(runs)} runs, {len(missing)} to train: {', '.join(names) or 'none'}"))
     seconds = [recorded_seconds(run, results) for run in missing]
     known = [value for value in seconds if value is not None]
     if known:
-        at_once = min(options.jobs, len(missing))
-        print(f"about {duration(sum(known) / at_once)} with --jobs {options.jobs}")
+        parallel = min(settings.jobs, len(missing))
+        print(f"about {duration(sum(known) / parallel)} with --jobs {settings.jobs}")
     if len(known) < len(missing):
         print(f"no recorded time for {len(missing) - len(known)} of them")
 
 
 def recorded_seconds(run: Run, results: Results) -> float | None:
-    """The training time to expect of a run, from recorded runs of its design and batch size."""
-    same, wanted = results.frame(), dict(zip(results.key_columns, run.key, strict=True))
-    for column in (*results.key_columns[: -len(TRAINING_KEY)], "batch_size"):
-        same = same[same[column] == wanted[column]]
-    if same.empty:
+    """The expected training time of a run, from saved runs of its design and batch size."""
+    rows, key = results.select(), run.key
+    for column in (*results.key_columns[: -len(RECIPE_KEY) - 1], "batch_size"):
+        rows = rows[rows[column] == key.get(column, results.defaults.get(column))]
+    if rows.empty:
         return None
-    return float((same["train_seconds"] / same["epochs"]).median()) * run.recipe.epochs
+    return float((rows["train_seconds"] / rows["epochs"]).median()) * run.recipe.epochs
 
 
 def duration(seconds: float) -> str:
@@ -66,14 +72,13 @@ def duration(seconds: float) -> str:
 
 def describe(recipe: Recipe) -> str:
     """A recipe and its numbers in words."""
-    return (
-        f"{recipe.name} ({recipe.epochs} epochs, batch {recipe.batch_size}, lr {recipe.lr:g}, "
-        f"momentum {recipe.momentum:g})"
-    )
+    momentum = "" if recipe.momentum is None else f", momentum {recipe.momentum:g}"
+    numbers = f"{recipe.epochs} epochs, batch {recipe.batch_size}, lr {recipe.lr:g}{momentum}"
+    return f"{recipe.name} ({numbers})"
 
 
 def percent(fraction: float, digits: int = 2) -> str:
-    """A fraction in per cent, 5 rounded up: means of ten seeds often end in it."""
+    """A fraction in per cent; 5 is rounded up, since means of ten seeds often end in it."""
     if not math.isfinite(fraction):
         return str(fraction)
     exact = Decimal(f"{100 * fraction:.8f}")  # without float's last digits
@@ -85,74 +90,175 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def interval(low: float, high: float, least: float = 0, signed: bool = False) -> str:
+    """An interval in per cent or points: `53.87 to 55.56`; with `signed`: `-1.02 to +0.40`.
+
+    `(too few seeds)` for an interval that is impossible: below `least` (a fraction; -1 for
+    differences) or above 1.
+    """
+    if not least <= low <= high <= 1:  # also nan
+        return "(too few seeds)"
+    return " to ".join(f"{100 * x:+.2f}" if signed else percent(x) for x in (low, high))
+
+
+def print_runs(saved: pd.DataFrame, missing: Sequence[Run], settings: Settings) -> None:
+    """Print which runs come from the results, from where, and which are trained here."""
+    machines = " or ".join(
+        sorted({f"torch {row.torch}, {row.device}" for row in saved.itertuples()})
+    )
+    source = f" from {relative_path(settings.results_dir)}/ ({machines})" if machines else ""
+    parallel = f", {min(settings.jobs, len(missing))} at once" if missing else ""
+    print(wrapped(f"runs: {len(saved)}{source}, {len(missing)} to train here{parallel}"))
+    if not (missing or settings.plot_only):
+        print("nothing is trained here: --fresh or --results-dir mine trains these runs again")
+    sys.stdout.flush()
+
+
+def print_others(results: Results, kinds: Sequence[Run]) -> None:
+    """Say that there are runs of another network or recipe under the same names."""
+    count = results.outdated(kinds)
+    if count:
+        runs = "1 run" if count == 1 else f"{count} runs"
+        were, they = ("was", "it is") if count == 1 else ("were", "they are")
+        text = f"{runs} in {relative_path(results.path())} {were} trained with another network or "
+        print(wrapped(f"{text}recipe; {they} kept but not used"))
+
+
 def print_summary(runs: pd.DataFrame) -> None:
-    """A line a design: accuracy with its interval, loss, size and time. Diverged runs left out."""
+    """A line a design: accuracy with its interval, loss, size and time, without diverged runs."""
     print(f"{'design':<14} {'n':>2} {'accuracy':>9} {'95 % interval':>16} {'loss':>8}", end="")
     print(f" {'parameters':>11} {'train s':>8}")
-    for design, every in runs.groupby("design", sort=False):
-        rows = converged(every)
-        if rows.empty:
+    for (design, _), rows in runs.groupby(["design", "recipe"], sort=False):
+        good = converged(rows)
+        if good.empty:
             print(f"{design:<14}  0  diverged")
             continue
-        accuracy = mean_interval(rows["test_accuracy"])
-        low, high = percent(accuracy.low), percent(accuracy.high)
-        interval = f"{low} to {high}" if accuracy.n > 1 else "(one seed)"
+        mean = mean_interval(good["test_accuracy"])
+        limits = interval(mean.low, mean.high) if mean.n > 1 else "(one seed)"
         print(
-            f"{design:<14} {accuracy.n:>2} {percent(accuracy.mean):>7} % {interval:>16} "
-            f"{rows['test_loss'].mean():>8.4f} {rows['parameters'].iloc[0]:>11,} "
-            f"{rows['train_seconds'].mean():>8.1f}"
+            f"{design:<14} {mean.n:>2} {percent(mean.mean):>7} % {limits:>16} "
+            f"{good['test_loss'].mean():>8.4f} {good['parameters'].iloc[0]:>11,} "
+            f"{good['train_seconds'].mean():>8.1f}"
         )
 
 
+def print_not_learned(table: pd.DataFrame, guessing: float) -> None:
+    """The designs whose mean accuracy is not above `guessing`, if there are any.
+
+    `table` has the columns design and mean; `guessing` is that of statistics.comparison.
+    """
+    names = table.loc[table["mean"] <= guessing, "design"]
+    if len(names):
+        message = f"did not learn (guessing): {', '.join(names)}"
+        print("\n" + wrapped(message))
+
+
+def print_differences(table: pd.DataFrame, baseline: str) -> None:
+    """A line per design: its difference from the baseline. `table` is that of `compare`."""
+    others = table[table["design"] != baseline]
+    if others.empty:
+        return
+    compared = others[others["difference"].notna()]
+    if compared.empty:
+        print(f"\ntoo few seeds to compare with {baseline}: use at least 5 seeds")
+        return
+    method = compared["method"].iloc[0]
+    print(f"\n{'against ' + baseline:<14} {'points':>9} {'95 % interval':>18} {'p':>8} ({method})")
+    for row in others.itertuples():
+        if pd.isna(row.difference):
+            print(f"{row.design:<14}   {'too few seeds' if row.n else 'diverged'}")
+            continue
+        limits = interval(row.difference_low, row.difference_high, least=-1, signed=True)
+        p = p_value(row.p)
+        print(f"{row.design:<14} {100 * row.difference:>+9.2f} {limits:>18} {p:>8}")
+    if "Holm" in method and len(compared) > 1:
+        print("(intervals: Bonferroni's correction, p: Holm's, which is less strict)")
+    alike = compared.loc[compared["p"] >= 0.05, "design"]
+    if len(alike):
+        message = f"not shown to differ from {baseline} with these seeds: {', '.join(alike)}"
+        print(wrapped(message))
+
+
+def print_shares(shares: pd.DataFrame, factors: Sequence[str]) -> None:
+    """Shares of the variance in a grid of two factors; `shares` is that of `grid_shares`."""
+    if shares.empty:
+        print("\nshares of the variance need a full grid with at least two seeds per cell")
+    elif shares["share_seeds"].isna().all():
+        print("\nall accuracies in the grid are equal")
+    else:
+        names = (*factors, "interaction", "seeds")
+        parts = [f"{name} {100 * shares[f'share_{name}'].iloc[0]:.0f} %" for name in names]
+        print(f"\nshares of the variance in the grid: {', '.join(parts)}")
+
+
+def print_effects(effects: pd.DataFrame) -> None:
+    """A line per factor: range of means, share of variance, change per step.
+
+    The column `chance` is the share of variance to expect from a factor without any effect.
+    `effects` has the columns factor, recipe and those of Effect.
+    """
+    head = f"{'factor':<10} {'worst to best':<15} {'points':>6} {'95 % interval':>15}"
+    print(f"\n{head} eta^2 chance {'change per step':>16}")
+    for recipe, rows in effects.groupby("recipe", sort=False):
+        print(f"recipe {recipe}, n = {rows['n'].min()}:")
+        for row in rows.itertuples():
+            step = f"{100 * row.slope:+.2f}, p {p_value(row.slope_p)}"
+            step = step if pd.notna(row.slope) else ""  # levels without an order
+            print(
+                f"{row.factor:<10} {f'{row.worst} to {row.best}':<15} {100 * row.range:>6.2f} "
+                f"{interval(row.low, row.high):>15} {row.eta_squared:>5.2f} "
+                f"{row.by_chance:>6.2f} {step:>16}".rstrip()
+            )
+
+
 def print_classes(classes: pd.DataFrame) -> None:
-    """A table a design: what seed 0 got right of each class, and mean and sd over the seeds."""
-    for design, rows in classes.groupby("design", sort=False):
-        n = rows["seed"].nunique()
-        first = rows["seed"].min()
+    """A table a design and recipe: correct images of each class with seed 0, mean and sd over the seeds."""
+    for (design, _), rows in classes.groupby(["design", "recipe"], sort=False):
+        n, first = rows["seed"].nunique(), rows["seed"].min()
         print(f"\n{design}, by class: seed {first}, then mean and sd of {n} seeds")
         print(f"{'class':<10} {'correct':>8} {'total':>6} {'accuracy':>9} {'mean':>9} {'sd':>7}")
         seed = rows[rows["seed"] == first].set_index("class")
-        for name, *_, mean, sd, _, _ in summarise(rows, ["class"], "accuracy").values:
-            one = seed.loc[name]
-            spread = f"{100 * sd:>5.1f} %" if n > 1 else "      -"
+        for row in summarise(rows, ["class"], "accuracy").to_dict("records"):
+            one = seed.loc[row["class"]]
+            sd = f"{100 * row['sd']:>5.1f} %" if n > 1 else "      -"
             print(
-                f"{name:<10} {one['correct']:>8} {one['total']:>6} "
-                f"{100 * one['accuracy']:>7.1f} % {100 * mean:>7.1f} % {spread}"
+                f"{row['class']:<10} {one['correct']:>8} {one['total']:>6} "
+                f"{100 * one['accuracy']:>7.1f} % {100 * row['mean']:>7.1f} % {sd}"
             )
 
 
 def print_closing(
     results: Results,
     runs: pd.DataFrame,
-    figures: Sequence[Path],
+    files: Sequence[Path],
     failed: Sequence[Run],
-    options: argparse.Namespace,
+    settings: Settings,
 ) -> None:
-    """Where everything is, which runs diverged or failed, and after a first try what comes next."""
-    said = f"results: {nearby(results.path())}, beside it {' '.join(results.beside())}"
-    whole = {"break_long_words": False, "break_on_hyphens": False}  # a path is copied from here
-    print("\n" + textwrap.fill(said, 79, subsequent_indent=" " * 9, **whole))
-    for path in figures:
-        print(f"figure:  {nearby(path)}")
+    """Print the files, the runs that diverged or failed, and the next command after a first try."""
+    names = ", ".join(f"..._{table}.csv" for table in results.tables[:-1])
+    print("\n" + wrapped(f"results: {relative_path(results.path())}, also {names}", indent=9))
+    for path in files:
+        print(f"{'figure:' if path.suffix == '.png' else 'table:':<8} {relative_path(path)}")
     for row in runs.drop(converged(runs).index).itertuples():
-        print(f"diverged (its loss became infinite): {row.design} seed {row.seed}")
+        print(f"diverged (the loss became infinite): {row.design} seed {row.seed}")
     if failed:
         print(f"failed: {', '.join(map(str, failed))}; the same command tries again")
-    if options.synthetic and not options.plot_only:
-        print(f"next, on {REAL[options.base]}: {this_command(without='--synthetic')}")
+    if settings.synthetic and not settings.plot_only:
+        real = REAL[next(name for name in REAL if settings.dataset.startswith(name))]
+        print(f"next, on {real}: {this_command(without='--synthetic')}")
 
 
-def nearby(path: Path) -> str:
-    """A path as short as it can be written from the working directory."""
+def relative_path(path: Path) -> str:
+    """A path from the working directory, if it is below it."""
     try:
         # Not resolve(): .venv/bin/python is a link.
         return str(Path(os.path.abspath(path)).relative_to(Path.cwd()))
-    except ValueError:  # it is elsewhere
+    except ValueError:
         return str(path)
 
 
 def this_command(without: str) -> str:
-    """The command that runs, less one of its options."""
-    words = [nearby(Path(sys.executable)), nearby(Path(sys.argv[0]))]
+    """The running command, without one of its options."""
+    words = [relative_path(Path(sys.executable)), relative_path(Path(sys.argv[0]))]
     words += [word for word in sys.argv[1:] if word != without]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

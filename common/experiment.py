@@ -1,104 +1,248 @@
-"""An experiment as every script does it: its runs, trained where they are missing, its figures."""
+"""An experiment, as every script does it: the flow from the runs to the tables and figures.
 
-import argparse
-from collections.abc import Callable, Sequence
+The training loop is in training/loop.py, the networks are in models/, the recipes in
+training/recipes.py.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
+from torch import nn
 
-from common import LabError, cli
-from common import console as terminal
-from common.data.datasets import Dataset
-from common.models.networks import Design
-from common.plots import accuracy as plotting
+from common import LabError, UsageError, console
+from common.data.datasets import Dataset, load, present
+from common.models.design import Design
+from common.plots import style
+from common.plots.factors import heat_map
+from common.results.columns import FINGERPRINT
+from common.results.files import merge_table
 from common.results.store import Results
-from common.statistics.intervals import converged
-from common.sweep import ranks
-from common.sweep.runs import sweep
+from common.settings import Settings
+from common.statistics.comparison import compare, guessing, test_images
+from common.statistics.effects import grid_shares
+from common.statistics.intervals import converged, summarise
+from common.sweep import ranks, sweep
 from common.training.loop import Run
 
-
-def runs(parser: cli.Parser, options: argparse.Namespace, designs: Sequence[Design]) -> list[Run]:
-    """The runs that the options ask for, seed by seed, so that every design has results early."""
-    kept = cli.chosen(parser, options, designs)
-    return [
-        Run(design, options.recipe, options.dataset, seed)
-        for seed in range(options.seeds)
-        for design in kept
-    ]
+SEEDS = 5  # comparisons need so many
 
 
-def measure(
-    runs: Sequence[Run], results: Results, options: argparse.Namespace
-) -> tuple[dict[str, pd.DataFrame], list[Run]]:
-    """Train what `results` lacks, and print what was measured.
+@dataclass(frozen=True)
+class Tables:
+    """The tables of an experiment's runs. Runs that diverged are only in `runs`, if others did not.
 
-    Returns the tables, as `frames` does, and the runs that failed.
+    An experiment without a table has None.
     """
-    failed = train(runs, results, options, options.load)
-    tables = frames(runs, results)
-    print(f"\n{results.experiment} on {options.dataset}\n{terminal.describe(options.recipe)}\n")
-    terminal.print_summary(tables["runs"])
-    return tables, failed
+
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    classes: pd.DataFrame
+    confusion: pd.DataFrame | None = None
+    loss: pd.DataFrame | None = None
+    variations: pd.DataFrame | None = None
+
+    @property
+    def converged(self) -> pd.DataFrame:
+        """The runs with a finite training loss."""
+        return converged(self.runs)
+
+    def on(self, dataset: str) -> "Tables":
+        """The rows of one data set."""
+        tables = {name: table for name, table in vars(self).items() if table is not None}
+        return Tables(**{n: rows[rows["dataset"] == dataset] for n, rows in tables.items()})
 
 
-def train(
-    runs: Sequence[Run],
-    results: Results,
-    options: argparse.Namespace,
-    load: Callable[[], Dataset],
-) -> list[Run]:
-    """Train what `results` lacks, on the data set that `load` gives; returns the failed runs.
+class Experiment:
+    """The runs of a script, from the results or trained, its tables and its figures.
 
-    Nothing with --plot-only.
+    Args:
+        name: the script's name without `.py`; names its tables and figures.
+        settings: what the command line asks for.
+        designs: the designs, each trained by the recipe of the settings on their data set.
+        runs: instead of `designs`, one run of each kind (other designs, recipes or data sets); the
+            other seeds are added.
+        baseline: the name of the design that the others are compared with.
+        columns: the columns of the designs' arguments, with their defaults.
+        extras: tables besides runs, epochs and classes.
+        store: whose result files have the runs; by default those of `name`.
+        shifts: test on shifted images too.
     """
-    if options.plot_only:
-        return []
-    return sweep(runs, results, load, options.jobs, options.device, options.fresh)
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        designs: Sequence[Design] = (),
+        *,
+        runs: Sequence[Run] = (),
+        baseline: str = "",
+        columns: Mapping[str, str | int] | None = None,
+        extras: Sequence[str] = (),
+        store: str = "",
+        shifts: bool = False,
+    ) -> None:
+        self.name, self.settings, self.baseline, self.shifts = name, settings, baseline, shifts
+        runs = runs or [Run(design, settings.recipe, settings.dataset) for design in designs]
+        self.kinds = chosen(runs, settings.designs)
+        self.runs = [
+            replace(run, seed=seed) for seed in range(settings.seeds or SEEDS) for run in self.kinds
+        ]
+        self.results = Results(settings.results_dir, store or name, columns, extras)
+        self.files: list[Path] = []  # tables of means and figures
+        self.failed: list[Run] = []
+        self._datasets: dict[str, Dataset] = {}
+
+    def run(self, report: Callable[["Experiment", Tables], None]) -> int:
+        """List, or train what is missing, print, `report`, and close. Returns the exit status."""
+        if self.settings.list:
+            console.print_list(self.runs, self.results, self.settings)
+            return 0
+        console.print_runs(self.selected("runs"), self.missing(), self.settings)
+        self.train()
+        if ranks.rank() > 0:
+            return 0  # it has helped; rank 0 reports
+        tables = self.tables()
+        recipe = console.describe(self.settings.recipe)
+        print(f"\n{self.name} on {self.settings.dataset}\n{recipe}\n")
+        shown = tables.on(self.settings.dataset)  # other data sets are for `report`
+        console.print_summary(shown.runs)
+        means = summarise(shown.converged, ["design", "recipe"], "test_accuracy")
+        console.print_not_learned(means, guessing(tables.classes))
+        report(self, tables)
+        if self.settings.classes:
+            console.print_classes(shown.classes)
+        return self.close(tables)
+
+    def missing(self) -> list[Run]:
+        """The runs to train."""
+        if self.settings.plot_only:
+            return []
+        return [run for run in self.runs if self.settings.fresh or run not in self.results]
+
+    def train(self) -> None:
+        """Train what is missing, one data set after another."""
+        settings = self.settings
+        if settings.plot_only:
+            return
+        for name in dict.fromkeys(run.dataset for run in self.runs):
+            runs = [run for run in self.runs if run.dataset == name]
+            load_it = partial(self.dataset, name)
+            self.failed += sweep.sweep(
+                runs, self.results, load_it, settings.jobs, settings.device, settings.fresh
+            )
+
+    def dataset(self, name: str = "") -> Dataset:
+        """A data set by its name, by default that of the settings.
+
+        Raises:
+            LabError: it cannot be had; with --plot-only nothing is downloaded.
+        """
+        name, data_dir = name or self.settings.dataset, self.settings.data_dir
+        if self.settings.plot_only and not present(name, data_dir):
+            raise LabError(f"no {name} in {data_dir}")
+        if name not in self._datasets:
+            self._datasets[name] = load(name, data_dir, self.shifts)
+        return self._datasets[name]
+
+    def trained(self, run: Run) -> nn.Module:
+        """The network of a run with its saved weights; LabError if there are none."""
+        return sweep.trained(run, self.results)
+
+    def selected(self, table: str) -> pd.DataFrame:
+        """The rows of the experiment's runs: today's fingerprint, all seeds without --seeds."""
+        rows = self.results.select(self.kinds, table)
+        return rows if self.settings.seeds is None else rows[rows["seed"] < self.settings.seeds]
+
+    def tables(self) -> Tables:
+        """Every table, designs in the order of the runs.
+
+        Raises:
+            LabError: there is no run.
+        """
+        order = {run.design.name: number for number, run in reversed([*enumerate(self.kinds)])}
+        tables = {
+            table: self.selected(table).sort_values(
+                "design", key=lambda names: names.map(order), kind="stable", ignore_index=True
+            )
+            for table in self.results.tables
+        }
+        console.print_others(self.results, self.kinds)
+        if tables["runs"].empty:
+            raise LabError(
+                f"{self.results.path()} has none of these runs: they failed, or are still to be "
+                "trained by the same command without --plot-only"
+            )
+        key = [*self.results.key_columns, FINGERPRINT]
+        cell = [column for column in key if column != "seed"]
+        good = converged(tables["runs"])
+        lost = tables["runs"].drop(good.index)
+        lost = (
+            lost[lost.set_index(cell).index.isin(good.set_index(cell).index)].set_index(key).index
+        )
+        for table in set(tables) - {"runs"}:
+            rows = tables[table]
+            tables[table] = rows[~rows.set_index(key).index.isin(lost)]
+        return Tables(**tables)
+
+    def compare(self, tables: Tables) -> None:
+        """Compare the designs with the baseline: print it, and write `<experiment>_summary.csv`."""
+        key = self.results.key_columns[:-1]
+        table = compare(tables.runs, key, self.baseline, test_images(tables.classes))
+        if self.baseline in set(table["design"]):
+            console.print_differences(table, self.baseline)
+            table.insert(len(key), "baseline", self.baseline)
+            table.insert(len(key) + 1, "comparisons", len(table) - 1)
+            self.write("_summary", table, [*key, "baseline", "comparisons"])
+
+    def grid(self, runs: pd.DataFrame, factors: Mapping[str, str]) -> None:
+        """Two factors and all combinations of their levels: shares of variance and a heat map.
+
+        Args:
+            runs: converged runs.
+            factors: two columns of `runs`, each with its label.
+        """
+        shares = grid_shares(runs, list(factors))
+        console.print_shares(shares, list(factors))
+        if not shares.empty:
+            one_level = [c for c in self.results.key_columns[:-1] if runs[c].nunique() == 1]
+            key = [c for c in one_level if c not in ("design", *factors)]
+            self.write(
+                "_grid", pd.concat([runs[key].head(1).reset_index(drop=True), shares], axis=1), key
+            )
+        self.figure("grid", heat_map(runs, factors))
+
+    def write(
+        self, suffix: str, table: pd.DataFrame, key: Sequence[str], unique: Sequence[str] = ()
+    ) -> None:
+        """Write a table of means. A command for some seeds or designs leaves the file as it is."""
+        if not (self.settings.seeds or self.settings.designs):
+            path = self.settings.results_dir / f"{self.name}{suffix}.csv"
+            merge_table(path, key, table, unique, self.results.defaults)
+            self.files.append(path)
+
+    def figure(self, what: str, figure: Figure, label: str | None = None) -> None:
+        """Write a figure to `<experiment>_<what>_<label>.png`."""
+        name = f"{self.name}_{what}_{self.settings.label if label is None else label}.png"
+        self.files.append(style.save(figure, self.settings.figures_dir / name))
+
+    def close(self, tables: Tables) -> int:
+        """Print where everything is and what failed; returns the exit status."""
+        console.print_closing(self.results, tables.runs, self.files, self.failed, self.settings)
+        return 1 if self.failed else 0
 
 
-def frames(runs: Sequence[Run], results: Results) -> dict[str, pd.DataFrame]:
-    """Every table, of the designs and the recipe of `runs`, with all seeds that `results` holds.
-
-    The designs come in the order of `runs`. Of a design that has runs which diverged and runs
-    which did not, only "runs" holds the former: all means are over the latter.
+def chosen(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:
+    """The runs of the designs that --designs names, or all.
 
     Raises:
-        LabError: it holds none.
-        SystemExit: this is another rank than 0. It has helped; rank 0 tells the rest.
+        UsageError: there is no such design.
     """
-    if ranks.rank() > 0:
-        raise SystemExit(0)
-    chosen = {run.key[:-1] for run in runs}
-    results.drop_incomplete()
-    order = {name: place for place, name in enumerate(dict.fromkeys(r.design.name for r in runs))}
-    tables = {
-        table: results.frame(table, chosen).sort_values(
-            "design", key=lambda names: names.map(order), kind="stable", ignore_index=True
-        )
-        for table in results.tables
-    }
-    trained = tables["runs"]
-    if trained.empty:
-        raise LabError(
-            f"{results.path()} holds none of these runs: they failed, or are still to be trained "
-            "by the same command without --plot-only"
-        )
-    kept = converged(trained)
-    cell, key = list(results.key_columns[:-1]), list(results.key_columns)
-    lost = trained.drop(kept.index)
-    several = kept.set_index(cell).index
-    lost = lost[lost.set_index(cell).index.isin(several)].set_index(key).index
-    for table, frame in tables.items():
-        if table != "runs":
-            tables[table] = frame[~frame.set_index(key).index.isin(lost)]
-    return tables
-
-
-def save(figures: dict[str, Figure], experiment: str, options: argparse.Namespace) -> list[Path]:
-    """Write figures to files named by experiment, what they show, and `label`; returns these."""
-    return [
-        plotting.save(figure, options.figures_dir / f"{experiment}_{what}_{options.label}.png")
-        for what, figure in figures.items()
-    ]
+    known = list(dict.fromkeys(run.design.name for run in runs))
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise UsageError(f"--designs: no {', '.join(unknown)}; there are {', '.join(known)}")
+    return [run for run in runs if run.design.name in (names or known)]

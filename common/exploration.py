@@ -1,117 +1,98 @@
-"""The explorations of Part 1: a factor varied from a baseline, and compared with it.
-
-The comparison is `results/<experiment>_summary.csv`; `factors` sets the factors side by side.
-"""
+"""What the explorations of Part 1 add to an experiment: a baseline that options can change."""
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 
-from common import cli, factors, gradients
-from common import console as terminal
-from common import experiment as experiments
-from common.data.augmentation import flip_and_shift
-from common.models import networks as models
-from common.models.networks import CIFAR_COLUMNS, Design
-from common.plots import accuracy as plotting
-from common.plots import curves
-from common.plots import factors as factor_figures
-from common.results.store import Results
-from common.statistics import comparison
-from common.statistics.intervals import converged
-from common.training.recipes import TUTORIAL, Recipe, kaiming
+import pandas as pd
 
-# Chosen on held-out training images of the baseline and of one larger network, see README.txt.
-TUNED = Recipe(
-    "tuned",
-    epochs=40,
-    batch_size=64,
-    lr=0.03,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=1e-3,
-    schedule="one-cycle",
-    initialise=kaiming,
-    augment=flip_and_shift,
-)
+from common import cli
+from common.experiment import Experiment, Tables
+from common.models.design import Design
+from common.models.networks import ACTIVATIONS, CIFAR_COLUMNS, DEPTHS
+from common.plots.accuracy import accuracy_by_design
+from common.plots.curves import signal_and_gradient, training_and_test_curves
+from common.results.files import merge_table, read_table
+from common.settings import Settings
+from common.training.recipes import TUNED, TUTORIAL, TUTORIAL_KAIMING, TUTORIAL_LONG
+from common.training.signals import initial_signals
 
-RECIPES = [
-    TUTORIAL,
-    replace(TUTORIAL, name="tutorial-long", epochs=20),  # shows what is merely under-trained
-    replace(TUTORIAL, name="tutorial-kaiming", initialise=kaiming),  # and what is badly begun
-    TUNED,
-]
+RECIPES = [TUTORIAL, TUTORIAL_LONG, TUTORIAL_KAIMING, TUNED]
 
 
 def parser(description: str) -> cli.Parser:
-    """The options of a training script, and those that move the baseline."""
-    made = cli.parser(description, RECIPES, dataset="cifar10")
-    add = made.add_argument_group("the baseline that is varied from").add_argument
+    """The options of a training script, and those that change the baseline network."""
+    parser = cli.parser(description, "cifar10", RECIPES)
+    add_baseline_options(parser)
+    return parser
+
+
+def add_baseline_options(parser: cli.Parser) -> None:
+    """An option for each argument of the baseline network."""
+    add = parser.add_argument_group("baseline network").add_argument
     maps = cli.number(int, 1, 1001)
-    add("--c1", type=maps, default=6, metavar="N", help="maps (default: 6)")
-    add("--c3", type=maps, default=16, metavar="N", help="maps (default: 16)")
-    add("--layers", type=int, choices=[7, 9, 11, 13], default=7, help="(default: 7)")
-    names = list(models.ACTIVATIONS)
-    named = {"metavar": "NAME", "help": "%(choices)s (default: %(default)s)"}
-    add("--activation", choices=names, default="relu", **named)
-    return made
+    add("--c1", type=maps, default=6, metavar="N", help="feature maps of C1 (default: 6)")
+    add("--c3", type=maps, default=16, metavar="N", help="feature maps of C3 (default: 16)")
+    add("--layers", type=int, choices=list(DEPTHS), default=7, help="(default: 7)")
+    choices = {"metavar": "NAME", "help": "%(choices)s (default: %(default)s)"}
+    add("--activation", choices=list(ACTIVATIONS), default="relu", **choices)
 
 
-def parse(made: cli.Parser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """The options; `moved` says where the baseline was moved to, and is part of `label`."""
-    options = cli.parse(made, argv)
-    values = {column: getattr(options, column) for column in CIFAR_COLUMNS}
-    options.moved = [f"{c}-{v}" for c, v in values.items() if v != made.get_default(c)]
-    options.label = "-".join([options.label, *options.moved])
-    return options
+def baseline(args: argparse.Namespace) -> dict[str, int | str]:
+    """The arguments of the baseline network."""
+    return {column: vars(args).get(column, value) for column, value in CIFAR_COLUMNS.items()}
 
 
-def explore(
-    experiment: str,
-    made: cli.Parser,
-    options: argparse.Namespace,
-    designs: Sequence[Design],
-    baseline: str,
-) -> int:
-    """Train what is missing of an exploration, compare, draw; returns the exit status.
+def baseline_labels(args: argparse.Namespace) -> list[str]:
+    """What names figures of another baseline than the tutorial's network: `c1-12`."""
+    changes = baseline(args).items() - CIFAR_COLUMNS.items()
+    return [f"{column}-{value}" for column, value in sorted(changes)]
 
-    Args:
-        experiment: the script's name.
-        made: the parser, for errors.
-        options: what it parsed.
-        designs: the designs, the baseline among them.
-        baseline: its name.
+
+def experiment(
+    name: str, args: argparse.Namespace, designs: Sequence[Design], baseline: str, *labels: str
+) -> Experiment:
+    """The experiment of a script. `labels`: what a script's own options add to figures' names."""
+    settings = Settings.of(args, *baseline_labels(args), *labels)
+    return Experiment(name, settings, designs, baseline=baseline, columns=CIFAR_COLUMNS)
+
+
+def figures(lab: Experiment, tables: Tables) -> None:
+    """Figures of every exploration: accuracy by design, curves of training."""
+    lab.figure("accuracy", accuracy_by_design(tables.runs, lab.baseline))
+    if not tables.converged.empty:
+        augmented = lab.settings.recipe.augment is not None
+        lab.figure("curves", training_and_test_curves(tables.epochs, augmented))
+
+
+def figure_of_signals(lab: Experiment, tables: Tables) -> None:
+    """The figure of signal and gradient per layer before training."""
+    signals = signal_table(lab)
+    if signals.empty:
+        print("\nno figure of gradients: the same command without --plot-only computes them")
+    elif not tables.converged.empty:
+        designs = tables.converged["design"].unique()
+        lab.figure("gradients", signal_and_gradient(signals, designs))
+
+
+def signal_table(lab: Experiment) -> pd.DataFrame:
+    """Signal and gradient per layer of the runs, from `<experiment>_gradients.csv`.
+
+    Runs that the file lacks are computed and added, except with --plot-only.
     """
-    runs = experiments.runs(made, options, designs)
-    results = Results(options.results_dir, experiment, CIFAR_COLUMNS)
-    if options.list:
-        terminal.print_list(runs, results, options)
-        return 0
-    frames, failed = experiments.measure(runs, results, options)
-    comparison.report(frames, results, baseline)
-    grid = getattr(options, "grid", False)
-    if grid:
-        comparison.report_shares(frames["runs"], results, ["c1", "c3"])
-    if options.classes:
-        terminal.print_classes(frames["classes"])
-
-    kept = converged(frames["runs"])
-    varied = [column for column in CIFAR_COLUMNS if frames["runs"][column].nunique() > 1]
-    figures = {"accuracy": plotting.accuracy_by_design(frames["runs"], baseline)}
-    if not kept.empty:
-        changed = options.recipe.augment is not None
-        figures["curves"] = curves.training_and_test_curves(frames["epochs"], changed)
-        if kept["parameters"].nunique() > 1:
-            figures["size"] = factor_figures.accuracy_by_size(kept, varied)
-        if grid:
-            figures["grid"] = factor_figures.heat_map(kept, "c1", "c3")
-        if {"layers", "activation"} & set(varied):
-            measured = gradients.table(runs, results, options)
-            if measured.empty:
-                print("\nno figure of gradients: the same command without --plot-only measures")
-            else:
-                figures["gradients"] = gradients.draw(measured, kept["design"].unique())
-    drawn = experiments.save(figures, experiment, options)
-    drawn += factors.side_by_side(options)
-    terminal.print_closing(results, frames["runs"], drawn, failed, options)
-    return 1 if failed else 0
+    results, settings = lab.results, lab.settings
+    path, identity = results.path("gradients"), list(results.kinds)
+    kinds = {**results.kinds, "layer": str, "signal": float, "gradient": float}
+    unique = [*identity, "layer"]
+    saved = read_table(path, kinds, unique, results.defaults)[identity]
+    saved = set(saved.itertuples(index=False, name=None))
+    missing = [run for run in lab.runs if settings.fresh or results.identity(run) not in saved]
+    if missing and not settings.plot_only:
+        dataset = lab.dataset()
+        rows = [
+            dict(zip(identity, results.identity(run), strict=True)) | row
+            for run in missing
+            for row in initial_signals(run, dataset)
+        ]
+        merge_table(path, identity, pd.DataFrame(rows), unique, results.defaults)
+    table = read_table(path, kinds, unique, results.defaults)
+    return table.merge(lab.selected("runs")[identity], on=identity)

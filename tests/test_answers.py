@@ -1,6 +1,7 @@
-"""The answers that stand in docstrings are those that stand in the results."""
+"""The results are of today's code and add up, and the answers in docstrings are theirs."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,104 +13,214 @@ import part1_cifar_tutorial
 import part1_explore_activation
 import part1_explore_depth
 import part1_explore_featuremaps
+import part2_ablation
+import part2_convolution
 import part2_lenet5
 import part2_mlp
 import part2_profile
-from common import console as terminal
-from common import convolution, exploration, factors, published
-from common.inference import tables as inference_tables
-from common.models import networks as models
-from common.models.networks import cifar_design
-from common.statistics import intervals as statistics
-
-BASELINE = cifar_design("baseline")
-RESULTS = ROOT / "results"
-SCRIPTS = {
-    part1_cifar_tutorial: "cifar10",
-    part1_explore_featuremaps: "cifar10",
-    part1_explore_depth: "cifar10",
-    part1_explore_activation: "cifar10",
-    part2_mlp: "mnist",
-    part2_lenet5: "mnist",
-}
-LINE = re.compile(
-    r"^ *(?P<recipe>\S+) +(?P<design>\S+) +(?P<n>\d+) +(?P<mean>[\d.]+) % +"
-    r"(?P<low>[\d.]+) to (?P<high>[\d.]+) +(?P<loss>[\d.]+)$",
-    re.MULTILINE,
+import part2_published
+from common.console import percent
+from common.inference import summary, tables
+from common.models.design import Design
+from common.models.lenet1998 import LENET5_1998
+from common.models.networks import (
+    CIFAR_COLUMNS,
+    LENET5,
+    LENET5_2017,
+    LENET5_RELU,
+    cifar_design,
+    mlp_design,
 )
+from common.results.store import Results
+from common.statistics.intervals import converged
+from common.training import recipes
+from common.training.loop import Run
+from common.training.recipes import Recipe
+
+RESULTS = ROOT / "results"
+RECIPES = {recipe.name: recipe for recipe in vars(recipes).values() if isinstance(recipe, Recipe)}
+LENETS = {
+    design.name: design
+    for design in (
+        *(LENET5, LENET5_RELU, LENET5_2017, LENET5_1998),
+        *part2_ablation.networks().values(),
+    )
+}
+PART1 = {"design_columns": CIFAR_COLUMNS}
+MLPS = {"design_columns": {"hidden": ""}, "extras": ("variations",)}
+STORES = {
+    "part1_cifar_tutorial": {**PART1, "extras": ("confusion", "loss")},
+    "part1_explore_featuremaps": PART1,
+    "part1_explore_depth": PART1,
+    "part1_explore_activation": PART1,
+    "part2_mlp": MLPS,
+    "part2_lenet5": {"extras": ("confusion",)},
+}
 
 
-def of_design(runs: pd.DataFrame, experiment: str, name: str) -> pd.Series:
-    """Which runs are of the design called `name`; of Part 1 also C1-C3-layers-activation."""
-    cells = dict(zip(models.CIFAR_COLUMNS, name.split("-"), strict=False))
-    if experiment.startswith("part1_explore") and len(cells) == 4:
-        return (runs[list(cells)].astype(str) == pd.Series(cells)).all(axis=1)
-    varied = {f.column for f in factors.FACTORS.values() if f.experiment == experiment}
-    at_baseline = [column for column in BASELINE.columns if column not in varied]
-    same = runs["design"] == name
-    for column in at_baseline:
-        same &= runs.get(column, BASELINE.columns[column]) == BASELINE.columns[column]
-    return same
+def design_of(row: dict) -> Design:
+    """The design of a row of runs, as today's code makes it."""
+    if "c1" in row:
+        return cifar_design(row["design"], **{column: row[column] for column in CIFAR_COLUMNS})
+    if row["design"] == "lenet5" and "hidden" in row:
+        return part2_convolution.LENET5
+    if "hidden" in row:
+        return mlp_design(*map(int, row["hidden"].split("-")))
+    return LENETS[row["design"]]
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.EXPERIMENT)
-def test_a_script_tells_what_was_measured(script: ModuleType) -> None:
-    known = getattr(script, "RECIPES", exploration.RECIPES)
-    recipes = {recipe.name: recipe for recipe in known}
-    every = pd.read_csv(RESULTS / f"{script.EXPERIMENT}.csv", dtype={"design": str})
-    told = list(LINE.finditer(script.__doc__))
-    assert len(told) >= 3 or script is part1_cifar_tutorial
-    for line in told:
-        recipe = recipes[line["recipe"]]
-        runs = every[
-            (every["dataset"] == SCRIPTS[script])
-            & (every["recipe"] == recipe.name)
-            & of_design(every, script.EXPERIMENT, line["design"])
-            & (every["epochs"] == recipe.epochs)
-            & (every["batch_size"] == recipe.batch_size)
-            & (every["lr"] == recipe.lr)
-            & (every["momentum"] == recipe.momentum)
-            & (every["seed"] < int(line["n"]))
-        ]
-        mean = statistics.mean_interval(statistics.converged(runs)["test_accuracy"])
-        assert mean.n == int(line["n"])
-        for column in ("mean", "low", "high"):
-            assert line[column] == terminal.percent(getattr(mean, column))
-        assert line["loss"] == f"{runs['test_loss'].mean():.4f}"
-        for column in ("device", "torch"):
-            assert set(runs[column]) <= set(re.findall(r"cpu \w+|[\d.]+\+?\w*", script.__doc__))
+@pytest.mark.parametrize("name", STORES)
+def test_every_recorded_run_is_of_todays_code(name: str) -> None:
+    """Each row has the fingerprint of today's network and recipe, and none is incomplete."""
+    results = Results(RESULTS, name, **STORES[name])
+    rows = results.select()
+    assert len(rows) == len(pd.read_csv(results.path()))
+    cell = [column for column in results.key_columns if column != "seed"]
+    for row in rows.drop_duplicates([*cell, "fingerprint"]).to_dict("records"):
+        numbers = {field: row[field] for field in ("epochs", "batch_size", "lr", "momentum")}
+        recipe = replace(RECIPES[row["recipe"]], **numbers)
+        run = Run(design_of(row), recipe, row["dataset"])
+        assert run.fingerprint == row["fingerprint"], row
 
 
-def test_what_convolution_buys_is_told_as_it_was_measured() -> None:
-    table = pd.read_csv(RESULTS / "part2_mlp_against.csv", dtype={"design": str})
-    said = convolution.sentence(convolution.side_by_side(table, "mnist"))
+def accuracies(store: str, *answers: tuple[str, Design]) -> list[float]:
+    """The mean accuracy of designs by recipes, on the standard split."""
+    results = Results(RESULTS, store, **STORES[store])
+    dataset = "cifar10" if store.startswith("part1") else "mnist"
+    runs = [Run(design, RECIPES[recipe], dataset) for recipe, design in answers]
+    return [converged(results.select([run]))["test_accuracy"].mean() for run in runs]
+
+
+def maps(c1: int, c3: int) -> Design:
+    return cifar_design(f"{c1}-{c3}", c1=c1, c3=c3)
+
+
+def depth(layers: int) -> Design:
+    return cifar_design(str(layers), layers=layers)
+
+
+def activation(name: str) -> Design:
+    return cifar_design(name, activation=name)
+
+
+# The percentages of a docstring in their order: accuracies, or errors.
+ANSWERS: dict[ModuleType, list] = {
+    part1_cifar_tutorial: [("tutorial", cifar_design("baseline"))],
+    part1_explore_featuremaps: [
+        *(("tutorial", maps(*pair)) for pair in ((12, 28), (6, 16), (12, 16), (6, 28))),
+        *(("tuned", maps(*pair)) for pair in ((12, 16), (6, 28), (6, 16))),
+    ],
+    part1_explore_depth: [
+        *(("tutorial", depth(layers)) for layers in (7, 9)),
+        *(("tuned", depth(layers)) for layers in (11, 7)),
+    ],
+    part1_explore_activation: [
+        *(("tutorial", activation(name)) for name in ("elu", "relu", "sigmoid")),
+        *(("tuned", activation(name)) for name in ("relu", "tanh", "sigmoid")),
+    ],
+    part2_mlp: [
+        *(("modern", mlp_design(width)) for width in (30, 120, 300)),
+        ("modern", mlp_design(300, 100)),
+        ("modern-distorted", mlp_design(300, 100)),
+    ],
+}
+ERRORS: dict[ModuleType, list] = {
+    part2_lenet5: [
+        ("report2017", LENET5_2017),
+        ("report2017", LENET5_RELU),
+        ("modern", LENET5_RELU),
+        ("modern-distorted", LENET5_RELU),
+        ("lecun1998", LENET5_1998),
+        0.0095,
+    ],
+    part2_ablation: [("lecun1998", LENET5_1998), ("modern", LENETS["1998-relu"])],
+}
+
+
+def two_digits(script: ModuleType) -> list[str]:
+    """The percentages with two digits in a docstring."""
+    return re.findall(r"(\d+\.\d\d)\s%", script.__doc__)
+
+
+@pytest.mark.parametrize("script", ANSWERS, ids=lambda script: script.__name__)
+def test_accuracies_in_a_docstring_are_those_of_the_results(script: ModuleType) -> None:
+    expected = accuracies(script.__name__, *ANSWERS[script])
+    assert two_digits(script) == [percent(value) for value in expected]
+
+
+@pytest.mark.parametrize("script", ERRORS, ids=lambda script: script.__name__)
+def test_errors_in_a_docstring_are_those_of_the_results(script: ModuleType) -> None:
+    answers = [answer for answer in ERRORS[script] if isinstance(answer, tuple)]
+    errors = [1 - value for value in accuracies("part2_lenet5", *answers)]
+    errors += [answer for answer in ERRORS[script] if isinstance(answer, float)]
+    assert two_digits(script) == [percent(value) for value in errors]
+
+
+def test_what_the_docstrings_of_part_1_say_in_words_holds() -> None:
+    def seeds(name: str, recipe: str) -> pd.Series:
+        results = Results(RESULTS, "part1_explore_depth", **PART1)
+        run = Run(depth(int(name)), RECIPES[recipe], "cifar10")
+        return results.select([run])["test_accuracy"]
+
+    learn = [int((seeds(layers, "tutorial") > 0.15).sum()) for layers in ("11", "13")]
+    assert (learn, len(seeds("11", "tutorial"))) == ([4, 0], 10)
+    assert "4 of 10 seeds learn, of 13 none" in " ".join(part1_explore_depth.__doc__.split())
+    factors = pd.read_csv(RESULTS / "part1_factors.csv").set_index(["recipe", "factor"])
+    ranges = factors["range"]["tutorial"]
+    assert ranges[["layers", "activation"]].min() > 10 * ranges[["C1 maps", "C3 maps"]].max()
+    assert factors["worst"]["tutorial"][["layers", "activation"]].tolist() == ["13", "sigmoid"]
+    tuned = factors["range"]["tuned"]
+    assert tuned.drop("activation").max() < 0.03
+    relu, tanh = accuracies("part1_explore_activation", *ANSWERS[part1_explore_activation][3:5])
+    assert relu - tanh < 0.03 and factors["worst"]["tuned"]["activation"] == "sigmoid"
+
+
+def test_the_ablation_says_what_was_measured() -> None:
+    table = pd.read_csv(RESULTS / "part2_ablation.csv").set_index(["design", "recipe"])
+    points = 100 * table["difference"]
+    said = re.findall(r"(\d\.\d\d) points", part2_ablation.__doc__)
+    expected = points["1998-relu", "modern"], -points["1998-softmax", "lecun1998"]
+    assert said == [f"{value:.2f}" for value in expected]
+
+
+def test_what_convolution_buys_is_what_was_measured() -> None:
+    table = pd.read_csv(RESULTS / "part2_convolution.csv", dtype={"design": str})
+    sentence = part2_convolution.sentence(part2_convolution.side_by_side(table, "mnist"))
     assert set(table["n"]) == {5}
-    assert said in " ".join(part2_mlp.__doc__.split())
+    assert sentence in " ".join(part2_convolution.__doc__.split())
 
 
-def test_what_inference_costs_is_told_as_it_was_measured() -> None:
-    rows = inference_tables.read(RESULTS, "part2_profile", "")
-    (place,) = rows["device"].unique()
-    told = " ".join(part2_profile.__doc__.split())
-    assert part2_profile.verdict(rows[rows["dataset"] == "mnist"]) in told
-    assert place in told and rows["torch"].iloc[0] in told
+def test_what_inference_costs_is_what_was_measured() -> None:
+    rows = tables.read(RESULTS, "part2_profile")
+    (device,) = rows["device"].unique()
+    text = " ".join(part2_profile.__doc__.split())
+    assert summary.verdict(rows[rows["dataset"] == "mnist"]) in text
+    assert device in text and rows["torch"].iloc[0] in text
 
 
-def test_the_table_beside_1998_is_of_all_runs_there_are() -> None:
-    kept = pd.read_csv(RESULTS / "part2_published.csv", dtype={"design": str})
-    found = published.tabulate(RESULTS)
-    key = list(published.Published._fields)
-    both = kept.merge(found, on=key, suffixes=("", "_now"))
-    assert len(both) == len(kept) == len(found)
-    for column in ("n", "mean", "low", "high"):
-        assert list(both[column]) == pytest.approx(list(both[f"{column}_now"]), abs=1e-6)
+def test_the_table_beside_1998_is_of_all_runs_there_are(tmp_path: Path) -> None:
+    for path in RESULTS.glob("part2_*.csv"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "part2_published.csv").unlink()
+    folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path)]
+    assert part2_published.main(folders) == 0
+    name = "part2_published.csv"
+    assert (tmp_path / name).read_bytes() == (RESULTS / name).read_bytes()
+    said = re.findall(r"(\d\.\d+) %", part2_published.__doc__)
+    assert said == ["1.36", "3.05", "1.03", "0.95", "0.61", "0.8"]
+    table = pd.read_csv(RESULTS / name).set_index(["design", "distortions"])
+    ours = [1 - table["mean"]["300-100", "no"], *(1 - table["mean"]["lenet5-1998"])]
+    assert [percent(value) for value in ours] == ["1.36", "1.03", "0.61"]
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*_classes.csv")), ids=lambda path: path.stem)
 def test_the_per_class_table_adds_up_to_the_overall_accuracy(path: Path) -> None:
-    runs = pd.read_csv(path.with_name(path.name.replace("_classes", "")))
-    key = list(runs.columns[: list(runs.columns).index("seed") + 1])
-    totals = pd.read_csv(path).groupby(key)[["correct", "total"]].sum()
+    runs = pd.read_csv(
+        path.with_name(path.name.replace("_classes", "")), dtype={"fingerprint": str}
+    )
+    key = list(runs.columns[: list(runs.columns).index("fingerprint") + 1])
+    classes = pd.read_csv(path, dtype={"fingerprint": str})
+    totals = classes.groupby(key)[["correct", "total"]].sum()
     accuracy = runs.set_index(key)["test_accuracy"].sort_index()
     assert ((totals["correct"] / totals["total"] - accuracy).abs() < 1e-6).all()
     assert len(totals) == len(runs)

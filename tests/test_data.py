@@ -5,6 +5,7 @@ import pickle
 import struct
 import urllib.request
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,13 @@ from torchvision import transforms
 
 from common import LabError
 from common.data import datasets as data
-from common.data import synthetic
-from common.data.datasets import Dataset, Examples, load, stratified
-from common.data.download import Source
-from common.models.networks import cifar_cnn, lenet5, mlp
-from common.training.loop import train
-from common.training.recipes import Recipe
+from common.data import download, synthetic
+from common.data.datasets import BASES, Base, Dataset, Examples, load, read_mnist, stratified
+from common.data.download import Archive, Source
+from common.data.transforms import fewer, permuted, with_shifts
+from common.models.networks import LENET5, cifar_design, mlp_design
+from common.training.loop import Run, train
+from common.training.recipes import Recipe, one_cycle
 
 
 def identities(count: int) -> Examples:
@@ -65,18 +67,129 @@ def test_built_in_images_come_from_their_seed() -> None:
 
 
 def test_built_in_digits_need_more_than_a_linear_classifier(tmp_path: Path) -> None:
-    dataset = load("synthetic-digits", "standard", tmp_path)
-    recipe = Recipe("r", epochs=4, batch_size=64, lr=0.03, momentum=0.9, schedule="one-cycle")
-    linear = train(mlp, dataset, recipe, seed=0).test.accuracy
-    convolutional = train(lenet5, dataset, recipe, seed=0).test.accuracy
+    dataset = load("synthetic-digits", tmp_path)
+    recipe = Recipe("r", epochs=3, batch_size=64, lr=0.03, momentum=0.9, schedule=one_cycle)
+    linear, convolutional = (
+        train(Run(design, recipe, dataset.name), dataset).test.accuracy
+        for design in (mlp_design(), LENET5)
+    )
     assert convolutional > 0.95
     assert linear < convolutional - 0.1
 
 
 def test_built_in_objects_can_be_learnt(tmp_path: Path) -> None:
-    dataset = load("synthetic-objects", "standard", tmp_path)
-    recipe = Recipe("r", epochs=5, batch_size=32, lr=0.03, momentum=0.9, schedule="one-cycle")
-    assert train(cifar_cnn, dataset, recipe, seed=0).test.accuracy > 0.6
+    dataset = load("synthetic-objects", tmp_path)
+    recipe = Recipe("r", epochs=4, batch_size=32, lr=0.03, momentum=0.9, schedule=one_cycle)
+    run = Run(cifar_design("6-16"), recipe, dataset.name)
+    assert train(run, dataset).test.accuracy > 0.6
+
+
+def same(one: Dataset, other: Dataset) -> bool:
+    """Whether two data sets have the same parts."""
+    parts = [[d.train, d.test, *d.variations.values()] for d in (one, other)]
+    return [*one.variations] == [*other.variations] and all(
+        torch.equal(mine, yours)
+        for pair in zip(*parts, strict=True)
+        for mine, yours in zip(*pair, strict=True)
+    )
+
+
+def test_a_name_says_how_the_data_set_is_split_and_changed(
+    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Base(digits.classes, digits.normalisation, lambda _: (digits.train, digits.test))
+    monkeypatch.setitem(BASES, "synthetic-digits", base)
+    whole = Examples(*map(torch.cat, zip(digits.train, digits.test, strict=True)))
+    splits = {
+        "": (digits.train, digits.test),
+        "-75-25": stratified(whole, 4),
+        "-2-1": stratified(whole, 3),
+        "-validation": stratified(digits.train, 6),
+    }
+    for split, (train_part, test_part) in splits.items():
+        plain = replace(digits, train=train_part, test=test_part)
+        for expected in (plain, with_shifts(plain, range(1, 7))):
+            shifts = bool(expected.variations)
+            for suffix, dataset in (
+                ("", expected),
+                ("-permuted", permuted(expected)),
+                ("-3-percent", fewer(expected, 3)),
+                ("-100-percent", expected),
+            ):
+                name = f"synthetic-digits{split}{suffix}"
+                loaded = load(name, tmp_path, shifts)
+                assert (loaded.name, loaded.classes) == (name, data.DIGITS)
+                assert same(loaded, dataset)
+                assert data.normalisation_of(name) == data.MNIST_NORMALISATION
+                assert data.present(name, tmp_path)
+
+
+def test_names_and_splits() -> None:
+    assert data.dataset_name("mnist") == "mnist"
+    assert data.dataset_name("mnist", "2-1") == "mnist-2-1"
+    assert data.normalisation_of("cifar10-validation") == data.TUTORIAL_NORMALISATION
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "letters", "MNIST", "mnist-", "mnist-75", "mnist-standard", "cifar100"),
+        *("mnist-permuted-75-25", "mnist-0-percent", "mnist-101-percent", "mnist-03-percent"),
+        *("mnist-permuted-3-percent", "mnist\n", "synthetic", "mnist-shift-1"),
+    ],
+)
+def test_a_name_of_no_data_set_is_refused(name: str, tmp_path: Path) -> None:
+    for refused in (
+        lambda: load(name, tmp_path),
+        lambda: data.present(name, tmp_path),
+        lambda: data.normalisation_of(name),
+    ):
+        with pytest.raises(ValueError, match="no data set"):
+            refused()
+
+
+def write_letters(folder: Path) -> Source:
+    """A data set in MNIST's format: 3 images to train on, 2 to test on."""
+    folder.mkdir(parents=True)
+    for part, count in (("train", 3), ("t10k", 2)):
+        header = struct.pack(">IIII", 2051, count, 4, 5)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(header + bytes(range(20 * count)))
+        labels = struct.pack(">II", 2049, count) + bytes(range(count))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    files = {
+        str(path.relative_to(folder.parent.parent)): hashlib.md5(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+    }
+    return Source("Letters", (Archive("letters.tar.gz", "", (), files),))
+
+
+@pytest.mark.parametrize("checked", [False, True])
+def test_another_data_set_in_mnists_format_and_a_path_with_a_tilde(
+    checked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_letters(tmp_path / "my data/letters/raw")
+    read = partial(read_mnist, folder="letters/raw")
+    base = Base(("a", "b", "c"), (0.5, 0.25), read, (lambda: source) if checked else None)
+    monkeypatch.setitem(BASES, "letters", base)
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    folder = Path("~/my data")
+    assert data.present("letters", folder)
+    dataset = load("letters-permuted", folder)
+    assert (dataset.name, dataset.classes) == ("letters-permuted", ("a", "b", "c"))
+    images, labels = load("letters", folder).train
+    assert torch.equal(images, torch.arange(60, dtype=torch.uint8).view(3, 1, 4, 5))
+    assert labels.dtype == torch.int64 and labels.tolist() == [0, 1, 2]
+
+
+def test_every_part_moves_to_shared_memory(digits: Dataset) -> None:
+    dataset = with_shifts(digits, range(1, 2)).mapped(
+        lambda part: Examples(*map(torch.clone, part))
+    )
+    shared = dataset.share_memory()
+    assert same(shared, dataset)
+    for part in (shared.train, shared.test, *shared.variations.values()):
+        assert all(tensor.is_shared() for tensor in part)
 
 
 def test_no_data_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,12 +201,12 @@ def test_no_data_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for base, title in (("mnist", "MNIST"), ("cifar10", "CIFAR-10")):
         assert not data.present(base, tmp_path)
         with pytest.raises(LabError, match=f"{title} is not in .*--data-dir.*--synthetic"):
-            load(base, "standard", tmp_path)
+            load(base, tmp_path)
 
 
 @pytest.mark.real_data
 def test_mnist(data_dir: Path) -> None:
-    dataset = load("mnist", "standard", data_dir)
+    dataset = load("mnist", data_dir)
     assert dataset.train.images.shape == (60000, 1, 28, 28)
     assert dataset.test.images.shape == (10000, 1, 28, 28)
     assert dataset.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
@@ -115,7 +228,7 @@ def test_mnist(data_dir: Path) -> None:
     [("75-25", 52500, 17500), ("2-1", 46667, 23333), ("validation", 50000, 10000)],
 )
 def test_mnist_splits(data_dir: Path, split: str, train: int, test: int) -> None:
-    dataset = load("mnist", split, data_dir)
+    dataset = load(f"mnist-{split}", data_dir)
     assert dataset.name == f"mnist-{split}"
     assert (len(dataset.train.labels), len(dataset.test.labels)) == (train, test)
     shares = [
@@ -126,7 +239,7 @@ def test_mnist_splits(data_dir: Path, split: str, train: int, test: int) -> None
 
 @pytest.mark.real_data
 def test_validation_never_sees_the_test_set(data_dir: Path) -> None:
-    standard, held_out = (load("mnist", split, data_dir) for split in ("standard", "validation"))
+    standard, held_out = (load(name, data_dir) for name in ("mnist", "mnist-validation"))
     tested = set(map(bytes, standard.test.images.numpy()))
     for part in (held_out.train, held_out.test):
         assert not tested & set(map(bytes, part.images.numpy()))
@@ -134,7 +247,7 @@ def test_validation_never_sees_the_test_set(data_dir: Path) -> None:
 
 @pytest.mark.real_data
 def test_cifar10(data_dir: Path) -> None:
-    dataset = load("cifar10", "standard", data_dir)
+    dataset = load("cifar10", data_dir)
     assert dataset.train.images.shape == (50000, 3, 32, 32)
     assert torch.bincount(dataset.train.labels).tolist() == [5000] * 10
     assert torch.bincount(dataset.test.labels).tolist() == [1000] * 10
@@ -149,14 +262,14 @@ def test_cifar10(data_dir: Path) -> None:
 def test_a_damaged_byte_is_found_before_torchvision_opens_the_file(
     data_dir: Path, tmp_path: Path
 ) -> None:
-    for file in data.mnist_source().files:
+    for file in files_of(download.mnist_source()):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         whole = bytearray((data_dir / file).read_bytes())
         if "t10k-labels" in file:
             whole[-1] ^= 1
         (tmp_path / file).write_bytes(whole)
     with pytest.raises(LabError, match="t10k-labels-idx1-ubyte is damaged"):
-        load("mnist", "standard", tmp_path)
+        load("mnist", tmp_path)
 
 
 IMAGES = struct.pack(">IIII", 2051, 10000, 28, 28)  # magic, count, rows, columns
@@ -179,11 +292,11 @@ def test_a_damaged_mnist_file_is_refused_by_name(
     name: str, whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damaged = f"MNIST/raw/{name}-ubyte"
-    source = fill(tmp_path, data.mnist_source(), damaged)
-    monkeypatch.setattr(data, "mnist_source", lambda: source)
+    source = fill(tmp_path, download.mnist_source(), damaged)
+    monkeypatch.setitem(BASES, "mnist", BASES["mnist"]._replace(source=lambda: source))
     (tmp_path / damaged).write_bytes(whole)
     with pytest.raises(LabError, match=f"{damaged} is damaged: its MD5 sum is"):
-        load("mnist", "standard", tmp_path)
+        load("mnist", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["data_batch_1", "test_batch", "batches.meta"])
@@ -194,18 +307,28 @@ def test_a_hostile_pickle_is_refused_before_it_is_opened(
     whole = pickle.dumps(Hostile(mark))
     pickle.loads(whole)
     mark.unlink()  # it would have been made
-    source = fill(tmp_path, data.cifar10_source(), hostile)
-    monkeypatch.setattr(data, "cifar10_source", lambda: source)
+    source = fill(tmp_path, download.cifar10_source(), hostile)
+    monkeypatch.setitem(BASES, "cifar10", BASES["cifar10"]._replace(source=lambda: source))
     (tmp_path / hostile).write_bytes(whole)
     with pytest.raises(LabError, match=f"{hostile} is damaged"):
-        load("cifar10", "standard", tmp_path)
+        load("cifar10", tmp_path)
     assert not mark.exists()
 
 
+def files_of(source: Source) -> dict[str, str]:
+    """All files of a data set, with their sums."""
+    return {file: md5 for archive in source.archives for file, md5 in archive.files.items()}
+
+
 def fill(folder: Path, source: Source, but: str) -> Source:
-    """Files of a few bytes in the place of a data set's; their sums, of one the published."""
-    for file in source.files:
+    """Write files of a few bytes instead of a data set's; with their sums, but for one file."""
+    for file in files_of(source):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes(b"few bytes")
     few = hashlib.md5(b"few bytes").hexdigest()
-    return replace(source, files=dict.fromkeys(source.files, few) | {but: source.files[but]})
+    archives = [
+        replace(archive, files={**dict.fromkeys(archive.files, few), **some})
+        for archive in source.archives
+        for some in [{but: archive.files[but]} if but in archive.files else {}]
+    ]
+    return replace(source, archives=tuple(archives))

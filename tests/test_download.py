@@ -39,6 +39,7 @@ def tar_of_files() -> bytes:
 
 
 TAR = tar_of_files()
+GZIPS = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in FILES.items()}
 HTML = b"<!DOCTYPE html><title>Please log in</title>" * 50
 
 
@@ -46,6 +47,7 @@ class Handler(BaseHTTPRequestHandler):
     """Serves the archive; the path says how."""
 
     released = threading.Event()
+    stalled = threading.Semaphore(0)  # counts the requests that stall
 
     def do_GET(self) -> None:
         manner = self.path.split("/")[1]
@@ -55,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         body = {
             "html": HTML,
             "corrupted": TAR[:100] + bytes([TAR[100] ^ 1]) + TAR[101:],
-            "gzip": gzip.compress(FILES["set/one"], mtime=0),
+            "gzip": GZIPS["set/one.gz"],
         }.get(manner, TAR)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -65,6 +67,7 @@ class Handler(BaseHTTPRequestHandler):
         elif manner == "stalled":
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
+            self.stalled.release()
             self.released.wait(60)
         elif manner == "drip":
             for i in range(0, len(body), len(body) // 10):
@@ -82,6 +85,7 @@ class Handler(BaseHTTPRequestHandler):
 def url() -> Iterator[Callable[[str], str]]:
     """The address of the archive, served in the manner that is named."""
     Handler.released.clear()
+    Handler.stalled = threading.Semaphore(0)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield lambda manner: f"http://127.0.0.1:{server.server_port}/{manner}/set.tar.gz"
@@ -98,7 +102,16 @@ def unused_url() -> str:
 
 def source(*urls: str) -> Source:
     files = {name: md5(content) for name, content in FILES.items()}
-    return Source("The set", files, (Archive("set.tar.gz", md5(TAR), urls),))
+    return Source("The set", (Archive("set.tar.gz", md5(TAR), urls, files),))
+
+
+def singles(*urls: str) -> Source:
+    """As MNIST: every file in an archive of its own."""
+    archives = [
+        Archive(f"{name}.gz", md5(GZIPS[f"{name}.gz"]), urls, {name: md5(content)})
+        for name, content in FILES.items()
+    ]
+    return Source("The set", tuple(archives))
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -117,9 +130,8 @@ def test_what_arrives_whole_is_used(
 
 
 def test_gzip_of_a_single_file(tmp_path: Path, url: Callable) -> None:
-    packed = gzip.compress(FILES["set/one"], mtime=0)
-    archive = Archive("set/one.gz", md5(packed), (url("gzip"),))
-    obtain(Source("The set", {"set/one": md5(FILES["set/one"])}, (archive,)), tmp_path)
+    one, _ = singles(url("gzip")).archives
+    obtain(Source("The set", (one,)), tmp_path)
     assert content(tmp_path) == {"set/one": FILES["set/one"]}
 
 
@@ -143,6 +155,7 @@ def test_nothing_is_left_of_what_is_not_whole(
     for part in ("The set", str(tmp_path), "--data-dir", "--synthetic", "127.0.0.1"):
         assert part in str(failure.value)
     assert "\n" not in str(failure.value)
+    assert ("timed out" in str(failure.value)) == (manner == "stalled")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -180,6 +193,86 @@ def test_a_read_only_folder_without_the_data(folder: Path, read_only: Callable) 
         obtain(source(), folder)
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_a_progress_bar_only_on_a_terminal(
+    tmp_path: Path, url: Callable, stream: type[io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = stream()
+    monkeypatch.setattr(sys, "stderr", errors)
+    obtain(source(url("well")), tmp_path)
+    assert ("set.tar.gz from 127.0.0.1" in errors.getvalue()) == errors.isatty()
+    assert ("100%" in errors.getvalue()) == errors.isatty()
+
+
+def test_a_download_leaves_other_sockets_alone(tmp_path: Path, url: Callable) -> None:
+    obtain(source(url("absent"), url("well")), tmp_path)
+    assert socket.getdefaulttimeout() is None
+
+
+def test_only_missing_archives_are_downloaded(tmp_path: Path, url: Callable) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/two").write_bytes(FILES["set/two"])
+    obtain(singles(url("gzip")), tmp_path)
+    assert content(tmp_path) == FILES
+
+
+def test_an_archive_in_the_data_folder_is_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "set.tar.gz").write_bytes(TAR)
+    assert source().folder(tmp_path)
+    obtain(source(), tmp_path)
+    assert content(tmp_path) == {**FILES, "set.tar.gz": TAR}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "set.tar.gz"]
+
+
+@pytest.mark.parametrize("folder_of_archives", ["", "set"])
+def test_archives_of_single_files_are_unpacked(tmp_path: Path, folder_of_archives: str) -> None:
+    (tmp_path / "set").mkdir()
+    for name, whole in GZIPS.items():
+        assert not singles().folder(tmp_path)
+        (tmp_path / folder_of_archives / Path(name).name).write_bytes(whole)
+    assert singles().folder(tmp_path)
+    obtain(singles(), tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in FILES} == FILES
+
+
+def test_a_damaged_archive_is_named_with_both_sums(tmp_path: Path) -> None:
+    (tmp_path / "set.tar.gz").write_bytes(TAR[:-1])
+    with pytest.raises(LabError, match="could not be unpacked") as failure:
+        obtain(source(), tmp_path)
+    for part in (str(tmp_path / "set.tar.gz"), md5(TAR[:-1]), md5(TAR), "delete it"):
+        assert part in str(failure.value)
+    assert "\n" not in str(failure.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["set.tar.gz"]
+
+
+def test_a_read_only_folder_with_the_archive(folder: Path, read_only: Callable) -> None:
+    (folder / "set.tar.gz").write_bytes(TAR)
+    read_only(folder)
+    with pytest.raises(LabError, match=r"could not be unpacked.*Permission denied") as failure:
+        obtain(source(), folder)
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize("named", ["data", "data/set", "data/set/set", "", "data/set/.."])
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_folder_one_level_too_deep_or_too_high(
+    tmp_path: Path, named: str, archived: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data/set/set").mkdir(parents=True)
+    for name, whole in ({"set.tar.gz": TAR} if archived else FILES).items():
+        (tmp_path / "data" / name).write_bytes(whole)
+    assert source().folder(tmp_path / named)
+    assert obtain(source(), tmp_path / named).resolve() == tmp_path / "data"
+    monkeypatch.chdir(tmp_path / named)
+    assert obtain(source(), Path()).resolve() == tmp_path / "data"
+    assert {name: (tmp_path / "data" / name).read_bytes() for name in FILES} == FILES
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_an_interrupted_download_is_never_taken_for_the_data(
@@ -189,29 +282,21 @@ def test_an_interrupted_download_is_never_taken_for_the_data(
         import sys
         sys.path.insert(0, {str(ROOT)!r})
         from pathlib import Path
-        from common.data import download
+        from common.data.download import Archive, Source, obtain
 
-        fetch_from = download.urllib.request.urlopen
-        def announce(url, timeout):
-            response = fetch_from(url, timeout=timeout)
-            print("begun", flush=True)
-            return response
-        download.urllib.request.urlopen = announce
-        archive = download.Archive("set.tar.gz", {md5(TAR)!r}, ({url("stalled")!r},))
         files = { ({name: md5(whole) for name, whole in FILES.items()})!r}
-        download.obtain(download.Source("The set", files, (archive,)), Path({str(tmp_path)!r}))
+        archive = Archive("set.tar.gz", {md5(TAR)!r}, ({url("stalled")!r},), files)
+        obtain(Source("The set", (archive,)), Path({str(tmp_path)!r}))
     """)
     process = subprocess.Popen(
         [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        text=True,
         preexec_fn=heed_signals,
     )
-    assert process.stdout.readline() == "begun\n"
+    for _ in range(2):  # torchvision asks once for redirections, then for the file
+        assert Handler.stalled.acquire(timeout=60)
     process.send_signal(getattr(signal, name))
     assert process.wait(30) != 0
-    process.stdout.close()
     assert not (tmp_path / "set").exists()
     obtain(source(url("well")), tmp_path)  # and the next attempt is not in its way
     assert {name: (tmp_path / name).read_bytes() for name in FILES} == FILES

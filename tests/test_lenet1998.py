@@ -3,38 +3,39 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from common.data.datasets import MNIST_NORMALISATION
 from common.models import lenet1998
-from common.models.networks import Design, layer_table
+from common.models.design import layer_table
+from common.models.lenet1998 import LENET5_1998, LeNet5_1998
 from common.training import recipes
-
-DESIGN = Design("lenet5-1998", lenet1998.lenet5_1998)
 
 
 def test_parameters_are_the_papers_layer_by_layer() -> None:
-    counts = {layer.layer: layer.parameters for layer in layer_table(DESIGN) if layer.parameters}
+    counts = {
+        layer.layer: layer.parameters for layer in layer_table(LENET5_1998) if layer.parameters
+    }
     assert counts == {"C1": 156, "S2": 12, "C3": 1516, "S4": 32, "C5": 48120, "F6": 10164}
     assert sum(counts.values()) == 60000
 
 
 def test_connections_are_the_papers() -> None:
-    found = lenet1998.connections()
-    assert [found[name] for name in ("C1", "S2", "C3", "S4")] == [122304, 5880, 151600, 2000]
-    assert sum(found.values()) == 340908
-    assert "340,908" in lenet1998.told() and "of the 240,000" in lenet1998.told().lower()
-    assert "150,000" in lenet1998.told()
+    counts = lenet1998.connections()
+    assert [counts[name] for name in ("C1", "S2", "C3", "S4")] == [122304, 5880, 151600, 2000]
+    assert sum(counts.values()) == 340908
+    text = lenet1998.connections_text()
+    assert "340,908 connections" in text
+    assert "Of the 240,000 multiply-accumulates" in text and "150,000 are between" in text
 
 
 def test_multiply_accumulates_as_executed() -> None:
     """Of the partial convolution the zeros are multiplied too: 2,400 for 1,500."""
-    macs = {layer.layer: layer.macs for layer in layer_table(DESIGN) if layer.macs}
+    macs = {layer.layer: layer.macs for layer in layer_table(LENET5_1998) if layer.macs}
     assert macs == {"C1": 117600, "C3": 240000, "C5": 48000, "F6": 10080, "output": 840}
 
 
 def test_shapes_are_the_papers() -> None:
-    shapes = {layer.layer: layer.output for layer in layer_table(DESIGN)}
+    shapes = {layer.layer: layer.output for layer in layer_table(LENET5_1998)}
     assert shapes["input"] == "1x32x32"
     assert shapes["C1"] == "6x28x28" and shapes["S2"] == "6x14x14"
     assert shapes["C3"] == "16x10x10" and shapes["S4"] == "16x5x5"
@@ -43,23 +44,18 @@ def test_shapes_are_the_papers() -> None:
 
 def test_each_map_of_c3_is_the_sum_over_the_maps_it_sees() -> None:
     torch.manual_seed(0)
-    layer, x = (
-        nn.Sequential(lenet1998.PartialConvolution(lenet1998.C3_SEES)),
-        torch.rand(2, 6, 14, 14),
-    )
-    lenet1998.initialise(layer)
-    found = layer(x)
-    kernels = iter(layer[0].weight)
-    for place, seen in enumerate(lenet1998.C3_SEES):
-        expected = layer[0].bias[place] + sum(
+    layer, x = LeNet5_1998().C3, torch.rand(2, 6, 14, 14)
+    output = layer(x)
+    kernels = iter(layer.weight)
+    for number, seen in enumerate(lenet1998.C3_SEES):
+        expected = layer.bias[number] + sum(
             F.conv2d(x[:, [int(i)]], next(kernels)[None, None])[:, 0] for i in seen
         )
-        torch.testing.assert_close(found[:, place], expected)
+        torch.testing.assert_close(output[:, number], expected)
 
 
 def test_unconnected_maps_change_nothing() -> None:
-    layer = nn.Sequential(lenet1998.PartialConvolution(lenet1998.C3_SEES))
-    lenet1998.initialise(layer)
+    layer = LeNet5_1998().C3
     x = torch.rand(1, 6, 14, 14)
     other = x.clone()
     other[:, 5] += 1
@@ -104,16 +100,16 @@ def test_the_input_is_the_papers() -> None:
     black_and_ink = (torch.tensor([0.0, 1.0]) - mean) / deviation
     image = black_and_ink[0].repeat(1, 1, 28, 28)
     image[0, 0, 3, 4] = black_and_ink[1]
-    found = lenet1998.Ink()(image)
-    assert found.shape == (1, 1, 32, 32)
-    assert found[0, 0, 5, 6].item() == pytest.approx(1.175, abs=1e-5)
-    assert found[0, 0, 0, 0].item() == pytest.approx(-0.1, abs=1e-6)
-    assert (found + 0.1).abs().lt(1e-5).sum() == 32 * 32 - 1
+    output = lenet1998.Ink()(image)
+    assert output.shape == (1, 1, 32, 32)
+    assert output[0, 0, 5, 6].item() == pytest.approx(1.175, abs=1e-5)
+    assert output[0, 0, 0, 0].item() == pytest.approx(-0.1, abs=1e-6)
+    assert (output + 0.1).abs().lt(1e-5).sum() == 32 * 32 - 1
 
 
 def test_first_weights_lie_within_the_papers_bounds() -> None:
     torch.manual_seed(0)
-    network = lenet1998.lenet5_1998()
+    network = LeNet5_1998()
     for weights, fan_in in (
         (network.C1.weight, 25),
         (network.S2.weight, 4),
@@ -127,6 +123,14 @@ def test_first_weights_lie_within_the_papers_bounds() -> None:
         assert weights.abs().max() > 0.6 * bound  # and fill them
 
 
+@pytest.mark.parametrize("paper", [{"subsampling": "trained"}, {"c3": "partial"}])
+def test_layers_of_the_paper_have_no_first_weights_of_pytorch(paper: dict[str, str]) -> None:
+    arguments = {"subsampling": "max", "c3": "full", "initial": "pytorch"}
+    with pytest.raises(ValueError, match="PyTorch has no first weights"):
+        LeNet5_1998(**arguments | paper)
+    LeNet5_1998(**arguments)
+
+
 def test_the_loss_with_competing_classes_is_equation_9() -> None:
     distances = torch.tensor([[1.0, 4.0, 9.0], [5.0, 2.0, 0.5]])
     labels = torch.tensor([0, 1])
@@ -134,8 +138,3 @@ def test_the_loss_with_competing_classes_is_equation_9() -> None:
     rivals = torch.log(torch.exp(torch.tensor(-3.0)) + torch.exp(-distances).sum(1))
     expected = (right + rivals).mean()
     torch.testing.assert_close(recipes.competing(-distances, labels, rubbish=3.0), expected)
-
-
-def test_the_plain_loss_is_the_mean_square_distance_to_the_code() -> None:
-    distances = torch.tensor([[1.0, 4.0, 9.0], [5.0, 2.0, 0.5]])
-    assert recipes.mean_square(-distances, torch.tensor([0, 1])).item() == 1.5

@@ -1,27 +1,34 @@
 """The networks: their published sizes, layer by layer, and that every part of them learns."""
 
-from functools import partial
-
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from common.data.datasets import Dataset
-from common.models.networks import Design, cifar_design, layer_table, lenet5, lenet5_2017, mlp
+from common.models.design import Design, layer_table
+from common.models.networks import (
+    DEPTHS,
+    LENET5,
+    LENET5_2017,
+    LENET5_RELU,
+    MLP,
+    LeNet5,
+    LeNet5_2017,
+    cifar_design,
+    mlp_design,
+)
 
-RELU = partial(lenet5, "relu", nn.MaxPool2d)
 DESIGNS = [
     cifar_design("baseline"),
     cifar_design("wide", c1=12, c3=28),
     *(cifar_design(str(layers), layers=layers) for layers in (9, 11, 13)),
     cifar_design("sigmoid", activation="sigmoid"),
     cifar_design("tanh", activation="tanh"),
-    Design("lenet5", lenet5),
-    Design("lenet5-relu", RELU),
-    Design("lenet5-2017", lenet5_2017),
-    Design("300-100", partial(mlp, 300, 100)),
-    Design("30", partial(mlp, 30)),
+    LENET5,
+    LENET5_RELU,
+    LENET5_2017,
+    mlp_design(300, 100),
+    mlp_design(30),
 ]
 
 
@@ -35,28 +42,25 @@ def counts(name: str, column: str) -> dict[str, int]:
 
 
 def test_parameters_are_the_published_ones() -> None:
-    dense = {"F6": 10164}
-    assert counts("baseline", "parameters") == {
-        **{"C1": 456, "C3": 2416, "F5": 48120, "F7": 850},
-        **dense,
-    }
+    baseline = {"C1": 456, "C3": 2416, "F5": 48120, "F6": 10164, "F7": 850}
+    assert counts("baseline", "parameters") == baseline
     assert sum(counts("baseline", "parameters").values()) == 62006
     for name in ("lenet5", "lenet5-relu"):
-        assert counts(name, "parameters") == {
-            **{"C1": 156, "C3": 2416, "C5": 48120, "output": 850},
-            **dense,
-        }
+        layers = {"C1": 156, "C3": 2416, "C5": 48120, "F6": 10164, "output": 850}
+        assert counts(name, "parameters") == layers
         assert sum(counts(name, "parameters").values()) == 61706
     assert sum(counts("lenet5-2017", "parameters").values()) == 44426
     assert sum(counts("300-100", "parameters").values()) == 266610
-    assert sum(p.numel() for p in mlp(77).parameters()) == 61225
+    assert sum(p.numel() for p in MLP(77).parameters()) == 61225
 
 
 def test_multiply_accumulates_are_those_computed_by_hand() -> None:
     assert counts("baseline", "macs") == {
         "C1": 28 * 28 * 6 * 5 * 5 * 3,
         "C3": 10 * 10 * 16 * 5 * 5 * 6,
-        **{"F5": 400 * 120, "F6": 120 * 84, "F7": 84 * 10},
+        "F5": 400 * 120,
+        "F6": 120 * 84,
+        "F7": 84 * 10,
     }
     assert sum(counts("baseline", "macs").values()) == 651720
     assert sum(counts("lenet5", "macs").values()) == 416520
@@ -66,21 +70,21 @@ def test_multiply_accumulates_are_those_computed_by_hand() -> None:
     assert counts("9", "macs")["C3b"] == 10 * 10 * 16 * 16 * 9
 
 
-@pytest.mark.parametrize("layers", [7, 9, 11, 13])
+@pytest.mark.parametrize("layers", DEPTHS)
 def test_layers_are_counted_as_the_lab_does(layers: int) -> None:
     assert len(layer_table(cifar_design("d", layers=layers))) == layers
 
 
-def test_there_is_no_network_of_eight_layers() -> None:
-    with pytest.raises(ValueError, match="7, 9, 11 or 13"):
-        cifar_design("8", layers=8)
+@pytest.mark.parametrize("layers", [0, 6, 8, 15])
+def test_a_depth_without_a_network_is_refused(layers: int) -> None:
+    with pytest.raises(ValueError, match=f"no network of {layers} layers: 7, 9, 11, 13"):
+        cifar_design(str(layers), layers=layers)
 
 
 def test_output_shapes_are_those_of_the_2017_report() -> None:
     shapes = {row.layer: row.output for row in layer_table(by_name("lenet5-2017"))}
-    assert [shapes[layer] for layer in ("C1", "S2", "C3", "S4")] == [
-        *("6x24x24", "6x12x12", "16x8x8", "16x4x4")
-    ]
+    expected = {"C1": "6x24x24", "S2": "6x12x12", "C3": "16x8x8", "S4": "16x4x4"}
+    assert shapes.items() >= expected.items()
 
 
 def test_a_layer_table_draws_no_random_numbers() -> None:
@@ -120,19 +124,21 @@ def test_a_design_can_learn_32_images_by_heart(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if loss < 0.01:
+            break
     model.eval()  # dropout off
     assert (model(x).argmax(1) == y).all()
 
 
 def test_lenet5_pads_with_the_background(digits: Dataset) -> None:
-    model = lenet5()
+    model = LeNet5()
     images = digits.test.images[:5]
     padded = digits.normalised(F.pad(images, (2, 2, 2, 2)))  # black, then normalised
     torch.testing.assert_close(model.pad(digits.normalised(images)), padded)
 
 
 def test_dropout_acts_in_training_only() -> None:
-    model = lenet5_2017()
+    model = LeNet5_2017()
     x = torch.randn(4, 1, 28, 28)
     assert not torch.equal(model(x), model(x))
     model.eval()

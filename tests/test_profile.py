@@ -2,25 +2,49 @@
 
 import pickle
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import Hostile, Script
+from conftest import ROOT, Hostile
 
 import part2_profile
+from common import cli
+from common.data.datasets import load
+from common.inference import timing
+from common.inference.summary import verdict
+from common.inference.tables import read, select
 from common.results.store import Results
+from common.settings import Settings
+from common.training.loop import Run
+from common.training.recipes import MODERN
+
+SHORT = replace(MODERN, epochs=2)
+ARGV = ["--synthetic", "--quick", "--jobs", "1", "--designs", "30", "300-100"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """Two epochs of training; the built-in images once; the machine's peaks by small arrays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(part2_profile, "MLPS", dict.fromkeys(part2_profile.MLPS, SHORT))
+        patch.setattr(part2_profile, "load", cache(load))
+        patch.setattr(timing, "MATRIX", 256)
+        patch.setattr(timing, "COPY", 1 << 20)
+        yield
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def measured(quick: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which two small networks were trained and measured."""
     folder = tmp_path_factory.mktemp("measured")
-    argv = ["--synthetic", "--quick", "--designs", "30", "300-100", "--batch-sizes", "16"]
-    argv += ["--results-dir", str(folder), "--figures-dir", str(folder / "figures")]
-    assert part2_profile.main(argv) == 0
+    folders = ["--results-dir", str(folder), "--figures-dir", str(folder / "figures")]
+    assert part2_profile.main([*ARGV, "--batch-sizes", "16", *folders]) == 0
     return folder
 
 
@@ -38,8 +62,11 @@ def test_a_profile_from_training_to_figures(measured: Path) -> None:
     assert (rows["flops"] == 2 * rows["macs"] * rows["images"]).all()
     assert (rows["resident_bytes"] >= rows["activation_bytes"]).all()
     assert (rows["images_per_second"] * rows["seconds"] / rows["images"] - 1).abs().max() < 1e-4
+    assert (rows["least_seconds"] <= rows["seconds"]).all()
+    assert (rows["seconds"] <= rows["most_seconds"]).all()
     one = rows[rows["images"] == 1]
     assert (one["seconds"] <= one["p90_seconds"]).all()
+    assert rows.loc[rows["images"] > 1, "p90_seconds"].isna().all()
     assert (rows["noisy"] == np.where(rows["spread"] > 0.1, "yes", "no")).all()
     trained = pd.read_csv(measured / "part2_mlp.csv", dtype={"design": str})
     accuracy = trained.set_index("design")["test_accuracy"]
@@ -62,11 +89,28 @@ def test_figures_of_the_profile_come_from_the_csv_alone(
     alone = {path.name for path in tmp_path.iterdir()}
     capsys.readouterr()
     assert part2_profile.main([*argv, "--designs", "30", "300-100"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "Most accurate is" in said and "of the weights of" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "The most accurate network is" in output and "of the weights" in output
     for path in (measured / "figures").iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
-        assert path.name not in alone  # what shows fewer networks takes no other's place
+        assert path.name not in alone  # figures of fewer networks have other names
+
+
+def test_weights_that_went_missing_are_made_again_elsewhere(measured: Path, tmp_path: Path) -> None:
+    for path in measured.glob("part2_mlp*.csv"):
+        shutil.copy(path, tmp_path)
+    before = (tmp_path / "part2_mlp.csv").read_bytes()
+    design = next(iter(part2_profile.MLPS))
+    dataset = part2_profile.load("synthetic-digits", ROOT / "data")
+    argv = ["--synthetic", "--results-dir", str(tmp_path)]
+    settings = Settings.of(cli.plain_parser("", "mnist").parse_args(argv))
+    runs = [Run(design, SHORT, "synthetic-digits")]
+    for _ in range(2):  # the second time, the weights are there
+        (network,) = part2_profile.load_networks(runs, settings, dataset)
+        assert len(list((tmp_path / "weights" / "weights").iterdir())) == 1
+    assert network.accuracy.mean == network.test.accuracy
+    assert (tmp_path / "part2_mlp.csv").read_bytes() == before
+    assert len(list(tmp_path.rglob("*.pt"))) == 1
 
 
 def test_ranks_side_by_side_do_not_measure(
@@ -78,7 +122,7 @@ def test_ranks_side_by_side_do_not_measure(
     assert "do without torchrun" in capsys.readouterr().err
 
 
-def hand_made(**changes: dict[str, float]) -> pd.DataFrame:
+def rows_of(**changes: dict[str, float]) -> pd.DataFrame:
     """Rows of three networks on one thread, one image a call."""
     common = {"images": 1, "threads": 1, "variant": "plain", "parameter_bytes": 1000}
     rows = [
@@ -91,16 +135,16 @@ def hand_made(**changes: dict[str, float]) -> pd.DataFrame:
     )
 
 
-def test_the_verdict_is_computed_and_ranks_nothing_within_the_noise() -> None:
-    rows = hand_made(c={"seconds": 1e-4, "parameter_bytes": 250})
-    assert part2_profile.verdict(rows) == (
-        "Most accurate is a, with 1.00 % errors (not told apart from it: b); fastest for one "
-        "image c: 1/2.0 of the time of a, with 4.00 % errors, 4.0 times as many; smallest c: "
-        "1/4.0 of the weights of a, with 4.00 % errors, 4.0 times as many."
+def test_the_verdict_is_computed_and_names_what_the_intervals_do_not_distinguish() -> None:
+    assert verdict(rows_of(c={"seconds": 1e-4, "parameter_bytes": 250})) == (
+        "The most accurate network is a: 1.00 % errors (its interval overlaps with b). The fastest "
+        "for one image is c: 1/2.0 of the time, 4.00 % errors, 4.0 times as many. The smallest is "
+        "c: 1/4.0 of the weights, 4.00 % errors, 4.0 times as many."
     )
-    assert "fastest for one image it too" in part2_profile.verdict(hand_made(a={"seconds": 1e-5}))
-    perfect = hand_made(a={"mean_accuracy": 1.0, "seconds": 1.0})
-    assert "times as many" not in part2_profile.verdict(perfect)
+    assert "a is also the fastest for one image." in verdict(rows_of(a={"seconds": 1e-5}))
+    perfect = rows_of(a={"mean_accuracy": 1.0, "seconds": 1.0})
+    assert "times as many" not in verdict(perfect)
+    assert "nothing to compare" in verdict(perfect[:1])
 
 
 def test_measurements_of_another_processor_are_not_mixed_in(
@@ -109,51 +153,62 @@ def test_measurements_of_another_processor_are_not_mixed_in(
     for path in measured.glob("part2_*.csv"):
         shutil.copy(path, tmp_path)
     path = tmp_path / "part2_profile_quick.csv"
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    elsewhere = rows.assign(device="cpu Z80")
-    pd.concat([rows, elsewhere]).to_csv(path, index=False)
-    argv = ["--synthetic", "--quick", "--plot-only", "--results-dir", str(tmp_path)]
-    argv += ["--figures-dir", str(tmp_path / "figures")]
-    assert part2_profile.main(argv) == 0
-    said = capsys.readouterr().out
-    assert "Z80" not in said and said.count("300-100 ") >= 1
+    here = pd.read_csv(path, dtype=str, keep_default_na=False)
+    elsewhere = here.assign(device="cpu Z80")
+    pd.concat([elsewhere, here]).to_csv(path, index=False)
+    rows = select(read(tmp_path, "part2_profile_quick"), "synthetic-digits", ["30"], "cpu")
+    assert set(rows["device"]) == set(here["device"])
     elsewhere.to_csv(path, index=False)
-    assert part2_profile.main(argv) == 0
-    assert "cpu Z80" in capsys.readouterr().out
+    argv = ["--synthetic", "--quick", "--plot-only", "--results-dir", str(tmp_path)]
+    assert part2_profile.main([*argv, "--figures-dir", str(tmp_path / "figures")]) == 0
+    output = capsys.readouterr().out
+    assert "cpu Z80" in output and output.count("300-100 ") >= 1
+
+
+def test_a_damaged_table_is_named_with_its_line(
+    measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    lines = (measured / "part2_profile_quick.csv").read_text().splitlines()
+    damaged = tmp_path / "part2_profile_quick.csv"
+    damaged.write_text("\n".join([*lines[:2], lines[2].replace(",plain,", ",plain,many"), ""]))
+    argv = ["--synthetic", "--quick", "--plot-only", "--results-dir", str(tmp_path)]
+    assert part2_profile.main(argv) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{damaged}, line 3" in error
 
 
 @pytest.mark.parametrize("damage", ["another design", "half", "pickle", "other numbers"])
 def test_weights_that_are_not_the_designs_are_refused_by_name(
     damage: str, measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    results = Results(measured, "part2_mlp", ["hidden"], ["variations"])
+    results = Results(measured, "part2_mlp", {"hidden": ""}, ["variations"])
     (path,) = (measured / "weights").glob("*_30_30_*")
     (other,) = (measured / "weights").glob("*_300-100_*")
-    before, harmed = path.read_bytes(), tmp_path / "harmed"
-    assert len(results.frame()) == 2
+    before, mark = path.read_bytes(), tmp_path / "mark"
+    assert len(results.select()) == 2
     if damage == "another design":
         path.write_bytes(other.read_bytes())
     elif damage == "half":
         path.write_bytes(before[: len(before) // 2])
     elif damage == "pickle":
-        path.write_bytes(pickle.dumps(Hostile(harmed)))
+        path.write_bytes(pickle.dumps(Hostile(mark)))
     else:
         saved = torch.load(path, weights_only=True)
-        saved["weights"]["F1.weight"] = -saved["weights"]["F1.weight"]
+        saved["weights"]["output.weight"] = -saved["weights"]["output.weight"]
         torch.save(saved, path)
     argv = ["--synthetic", "--quick", "--designs", "30", "--results-dir", str(measured)]
     try:
         assert part2_profile.main([*argv, "--figures-dir", str(tmp_path)]) == 1
     finally:
         path.write_bytes(before)
-    captured = capsys.readouterr().err
-    assert captured.count("\n") == 1
-    assert path.name in captured
-    assert not harmed.exists()
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert path.name in error
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize(
-    ("argv", "status", "said"),
+    ("argv", "status", "message"),
     [
         (["--batch-sizes", "3000"], 2, "there are 2000 test images"),
         (["--batch-sizes", "0"], 2, "0 is not at least 1"),
@@ -163,21 +218,22 @@ def test_weights_that_are_not_the_designs_are_refused_by_name(
     ],
 )
 def test_wrong_options(
-    argv: list[str], status: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture
+    argv: list[str], status: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path)]
     try:
-        ended = part2_profile.main(["--synthetic", *argv, *folders])
+        exit_status = part2_profile.main(["--synthetic", *argv, *folders])
     except SystemExit as error:
-        ended = error.code
-    assert ended == status
-    captured = capsys.readouterr().err
-    assert captured.count("\n") == 1
-    assert said in captured
+        exit_status = error.code
+    assert exit_status == status
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
 
 
-def test_no_data_is_one_line(tmp_path: Path, script: Script) -> None:
+def test_no_data_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     (tmp_path / "MNIST").touch()  # so that nothing can be downloaded to it
-    done = script("part2_profile.py", "--data-dir", str(tmp_path))
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1, done.stderr
+    folders = ["--data-dir", str(tmp_path), "--results-dir", str(tmp_path)]
+    assert part2_profile.main(folders) == 1
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1, error

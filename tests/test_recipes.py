@@ -1,63 +1,19 @@
-"""Recipes: augmentation, initialisation, schedule, and what they leave alone."""
+"""Recipes: initialisation, schedule and optimiser."""
 
+import inspect
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from common.data.augmentation import distort, flip_and_shift, smooth
 from common.data.datasets import Dataset
 from common.exploration import RECIPES
-from common.models.networks import cifar_cnn, mlp
-from common.training.loop import batches, image_random, train
-from common.training.recipes import Recipe, kaiming, optimizer, scheduler
+from common.models.networks import LENET5, MLP, CifarCNN, cifar_design
+from common.training.loop import Run, train
+from common.training.recipes import TUTORIAL, Recipe, kaiming, make_optimizer, one_cycle
 
-
-def numbered(count: int = 1000, size: int = 8) -> Tensor:
-    """Images whose pixels all differ, so that each tells where it came from."""
-    one = torch.arange(3 * size * size, dtype=torch.uint8).view(1, 3, size, size)
-    return one.repeat(count, 1, 1, 1)
-
-
-def test_every_image_is_a_shift_or_its_mirror_image_and_all_of_them_occur() -> None:
-    images = numbered()
-    varied = flip_and_shift(images, image_random(0), pixels=1)
-    assert varied.dtype == torch.uint8 and varied.shape == images.shape
-    assert torch.equal(images, numbered())
-    one = images[0].numpy()
-    padded = np.pad(one, ((0, 0), (1, 1), (1, 1)), mode="reflect")
-    shifts = [padded[:, y : y + 8, x : x + 8] for y in range(3) for x in range(3)]
-    possible = {image.tobytes() for shift in shifts for image in (shift, shift[:, :, ::-1])}
-    counts = np.unique([image.numpy().tobytes() for image in varied], return_counts=True)
-    assert len(possible) == 18
-    assert set(counts[0]) == possible
-    assert counts[1].min() > 25  # 56 are to be expected of each
-
-
-def test_images_vary_from_epoch_to_epoch_and_run_to_run_but_not_for_a_seed(
-    objects: Dataset,
-) -> None:
-    random = image_random(1)
-
-    def epoch(random: torch.Generator) -> Tensor:
-        return torch.cat([x for x, _ in batches(objects, 32, random, flip_and_shift)])
-
-    first, second = epoch(random), epoch(random)
-    assert torch.equal(first, epoch(image_random(1)))
-    assert not torch.equal(first, epoch(image_random(2)))
-    assert sorted(map(bytes, first.numpy())) != sorted(map(bytes, second.numpy()))
-
-
-def test_the_test_images_are_never_varied(objects: Dataset) -> None:
-    before = objects.test.images.clone(), objects.train.images.clone()
-    recipe = Recipe("r", 1, 32, 0.01, 0.9, augment=flip_and_shift)
-    plain = replace(recipe, augment=None)
-    assert train(cifar_cnn, objects, recipe, 0).epochs != train(cifar_cnn, objects, plain, 0).epochs
-    assert torch.equal(objects.test.images, before[0])
-    assert torch.equal(objects.train.images, before[1])
+RECIPE = Recipe("r", epochs=1, batch_size=32, lr=0.01, momentum=None)
 
 
 def test_kaiming_keeps_the_signals_scale_where_pytorchs_own_lets_it_fade() -> None:
@@ -66,16 +22,16 @@ def test_kaiming_keeps_the_signals_scale_where_pytorchs_own_lets_it_fade() -> No
     x = torch.randn(256, 784)
     scales = {}
     for name, initialise in (("kaiming", kaiming), ("pytorch", lambda model: None)):
-        model = mlp(*[400] * 8)
+        model = MLP(*[400] * 8)
         initialise(model)
-        scales[name] = model[:-1](x.view(256, 1, 28, 28)).square().mean().sqrt().item()
+        scales[name] = model.hidden(x).square().mean().sqrt().item()
     assert 0.5 < scales["kaiming"] < 2
     assert scales["pytorch"] < 0.05
 
 
 def test_kaiming_by_its_numbers() -> None:
     torch.manual_seed(0)
-    model = cifar_cnn(c1=12, c3=28)
+    model = CifarCNN(c1=12, c3=28)
     kaiming(model)
     assert model.C3.weight.std().item() == pytest.approx(math.sqrt(2 / (12 * 25)), rel=0.03)
     assert model.F5.weight.std().item() == pytest.approx(math.sqrt(2 / 700), rel=0.03)
@@ -86,9 +42,12 @@ def test_a_recipe_initialises_every_design_and_the_weights_follow_the_seed(
     objects: Dataset,
 ) -> None:
     still = Recipe("r", 1, 200, 1e-30, 0.0, initialise=kaiming)
-    one, same, other = (train(cifar_cnn, objects, still, seed).weights for seed in (0, 0, 1))
+    design = cifar_design("baseline")
+    one, same, other = (
+        train(Run(design, still, "synthetic-objects", seed), objects).weights for seed in (0, 0, 1)
+    )
     torch.manual_seed(0)
-    expected = cifar_cnn()
+    expected = CifarCNN()
     kaiming(expected)
     assert torch.equal(one["F5.weight"], expected.F5.weight)
     assert torch.equal(one["F5.weight"], same["F5.weight"])
@@ -96,78 +55,98 @@ def test_a_recipe_initialises_every_design_and_the_weights_follow_the_seed(
 
 
 def test_one_cycle_rises_to_the_rate_of_the_recipe_and_falls_to_nothing() -> None:
-    recipe = Recipe("r", epochs=5, batch_size=10, lr=0.2, momentum=0.9, schedule="one-cycle")
-    steps = optimizer(recipe, mlp())
-    schedule = scheduler(recipe, steps, steps=100)
+    recipe = Recipe("r", epochs=5, batch_size=10, lr=0.2, momentum=0.9, schedule=one_cycle)
+    optimizer = make_optimizer(recipe, MLP())
+    schedule = recipe.schedule(optimizer, recipe.lr, 100)
     rates = []
     for _ in range(100):
-        rates.append(steps.param_groups[0]["lr"])
-        assert steps.param_groups[0]["momentum"] == 0.9
-        steps.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+        assert optimizer.param_groups[0]["momentum"] == 0.9
+        optimizer.step()
         schedule.step()
     assert max(rates) == pytest.approx(0.2)
     assert 25 <= rates.index(max(rates)) <= 33
     assert rates[-1] < 1e-4
 
 
-def test_an_unknown_schedule_is_refused(digits: Dataset) -> None:
-    with pytest.raises(ValueError, match="no schedule"):
-        train(mlp, digits, Recipe("r", 1, 32, 0.1, 0.0, schedule="cosine"), seed=0)
+def test_a_schedule_sets_the_rate_of_every_step(digits: Dataset) -> None:
+    """One that is 0 everywhere leaves the first weights as they are."""
+
+    def none(optimizer: torch.optim.Optimizer, lr: float, steps: int) -> object:
+        assert (lr, steps) == (0.01, 20)
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.0)
+
+    recipe = replace(RECIPE, epochs=2, optimizer=torch.optim.SGD, schedule=none)
+    weights = train(Run(LENET5, recipe, "synthetic-digits"), digits).weights
+    torch.manual_seed(0)
+    for name, first in LENET5.build().state_dict().items():
+        assert torch.equal(weights[name], first)
+
+
+def test_adam_is_a_recipe(digits: Dataset) -> None:
+    recipe = replace(RECIPE, epochs=8, optimizer=torch.optim.Adam)
+    run = Run(LENET5, recipe, "synthetic-digits")
+    outcome = train(run, digits)
+    assert outcome.epochs[-1].train_loss < 0.7 * outcome.epochs[0].train_loss
+    assert run.key["momentum"] == 0.0
+    sgd = replace(run, recipe=replace(recipe, optimizer=torch.optim.SGD))
+    assert sgd.fingerprint != run.fingerprint
+    assert sgd.key == run.key
+
+
+OPTIMIZERS = {
+    name: value
+    for name, value in sorted(vars(torch.optim).items())
+    if inspect.isclass(value) and issubclass(value, torch.optim.Optimizer) and "Opt" not in name
+}
+REFUSED = {
+    "LBFGS": "LBFGS has no step without a closure",
+    "Muon": "Muon only supports 2D parameters",
+    "SparseAdam": "SparseAdam does not support dense gradients",
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimiser_trains_or_is_refused_clearly(name: str, digits: Dataset) -> None:
+    run = Run(LENET5, replace(RECIPE, optimizer=OPTIMIZERS[name]), "synthetic-digits")
+    if name in REFUSED:
+        with pytest.raises((ValueError, RuntimeError), match=REFUSED[name]):
+            train(run, digits)
+    else:
+        assert math.isfinite(train(run, digits).epochs[-1].train_loss)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "changes", "lacks"),
+    [
+        ("Adam", {"momentum": 0.9}, "Adam has no momentum; change the recipe"),
+        ("RMSprop", {"momentum": 0.9, "nesterov": True}, "RMSprop has no nesterov"),
+        ("Rprop", {"weight_decay": 0.001}, "Rprop has no weight_decay"),
+    ],
+)
+def test_a_number_that_the_optimiser_lacks_is_refused(
+    optimizer: str, changes: dict, lacks: str
+) -> None:
+    recipe = replace(RECIPE, optimizer=OPTIMIZERS[optimizer], **changes)
+    with pytest.raises(ValueError, match=lacks):
+        make_optimizer(recipe, MLP(20))
+
+
+def test_the_numbers_of_a_recipe_reach_the_optimiser() -> None:
+    recipe = replace(RECIPE, momentum=0.8, nesterov=True, weight_decay=0.003)
+    (group,) = make_optimizer(recipe, MLP(20)).param_groups
+    expected = {"lr": 0.01, "momentum": 0.8, "nesterov": True, "weight_decay": 0.003}
+    assert {name: group[name] for name in expected} == expected
+    rmsprop = replace(recipe, optimizer=torch.optim.RMSprop, nesterov=False)
+    (group,) = make_optimizer(rmsprop, MLP(20)).param_groups
+    assert (group["momentum"], group["weight_decay"]) == (0.8, 0.003)
 
 
 def test_the_recipes_of_part_1_differ_in_what_the_lab_says() -> None:
     tutorial, long, begun_well, tuned = RECIPES
+    assert tutorial == TUTORIAL
     assert replace(long, name="tutorial", epochs=2) == tutorial
     assert replace(begun_well, name="tutorial", initialise=None) == tutorial
     assert begun_well.initialise is kaiming
-    assert (tutorial.schedule, tutorial.augment, tutorial.initialise) == ("constant", None, None)
+    assert (tutorial.schedule, tutorial.augment, tutorial.initialise) == (None, None, None)
     assert tuned.epochs <= 40 and tuned.augment and tuned.initialise
-
-
-def centre(images: Tensor) -> Tensor:
-    """Row and column of the centre of gravity of each image: (N, 2)."""
-    weight = images.float().flatten(2).squeeze(1)
-    place = torch.cartesian_prod(*(torch.arange(float(side)) for side in images.shape[2:]))
-    return weight @ place / weight.sum(1, keepdim=True)
-
-
-def test_distortion_by_nothing_changes_nothing(digits: Dataset) -> None:
-    images = digits.train.images
-    same = distort(images, image_random(0), shift=0, scale=0, squeeze=0, shear=0)
-    assert torch.equal(same, images)
-
-
-def test_distortions_are_as_large_as_they_say() -> None:
-    block = torch.zeros(500, 1, 28, 28, dtype=torch.uint8)
-    block[:, :, 10:18, 11:17] = 255
-    before = block.clone()
-    nothing = {"shift": 0.0, "scale": 0.0, "squeeze": 0.0, "shear": 0.0}
-    moved = centre(distort(block, image_random(0), **{**nothing, "shift": 2.0})) - centre(block)
-    assert 1.9 < moved.abs().amax() < 2.05
-    assert moved.mean(0).abs().amax() < 0.2
-    mass = distort(block, image_random(0), **{**nothing, "scale": 0.15}).float().sum((1, 2, 3))
-    ratio = mass / block[0].float().sum()
-    assert 0.85**2 - 0.02 < ratio.min() < 0.75 and 1.28 < ratio.max() < 1.15**2 + 0.02
-    narrow = distort(block, image_random(0), **{**nothing, "squeeze": 0.1})
-    assert (narrow.float().sum((1, 2, 3)) / block[0].float().sum() - 1).abs().max() < 0.02
-    sheared = distort(block, image_random(0), **{**nothing, "shear": 0.2})
-    slope = centre(sheared[:, :, 10:12])[:, 1] - centre(sheared[:, :, 16:18])[:, 1]
-    assert 1.0 < slope.abs().max() < 0.2 * 6 + 0.1  # 6 rows apart
-    assert torch.equal(block, before)
-    assert torch.equal(distort(block, image_random(3)), distort(block, image_random(3)))
-
-
-def test_waves_are_as_large_and_as_smooth_as_they_say() -> None:
-    """Moved by normal random numbers that are alike nearby: white noise under a Gaussian of 4."""
-    fields = smooth(4000, 28, 28, image_random(0))
-    assert torch.allclose(fields.std(0), torch.ones(28, 28), atol=0.06)
-    for apart in (2, 4, 8):  # two Gaussians of 4 overlap so far
-        alike = (fields[:, 14, 10] * fields[:, 14, 10 + apart]).mean()
-        assert alike == pytest.approx(np.exp(-(apart**2) / (4 * 4.0**2)), abs=0.08)
-    dot = torch.zeros(2000, 1, 28, 32, dtype=torch.uint8)
-    dot[:, :, 13:16, 15:18] = 255
-    nothing = {"shift": 0.0, "scale": 0.0, "squeeze": 0.0, "shear": 0.0}
-    moved = centre(distort(dot, image_random(1), **nothing, wave=1.0)) - centre(dot)
-    assert moved.std(0).tolist() == pytest.approx([1, 1], abs=0.15)  # in pixels, both ways
-    assert moved.mean(0).abs().max() < 0.1
-    assert abs(np.corrcoef(moved.T.numpy())[0, 1]) < 0.1  # each way on its own

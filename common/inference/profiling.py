@@ -1,191 +1,136 @@
-"""Where the memory and the time of a call go, by PyTorch's profiler, in a fresh process."""
+"""Where the memory and the time of calls go: PyTorch's profiler, in a fresh process."""
 
-import json
-import math
-import re
-import sys
-import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 import torch
 from torch import Tensor, nn
 from torch.autograd import DeviceType
-from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from common.inference.memory import call, largest_resident_set, peak_of_allocations
+from common.inference.plan import Plan
 from common.inference.variants import VARIANTS
+from common.models.design import Design, leaves
 from common.training.loop import synchronize
 
-if sys.platform != "win32":
-    import resource
-
-PROFILED = 20  # calls that a time by operator or layer is the mean of
-TOP = 15  # operators in a table
-LAYER = "layer "  # what the profiler's names of layers begin with
+PROFILED = 20  # calls; times by operator and layer are their means
+TOP = 15  # operators in the profiler's own table
+LAYER = "layer "  # the profiler's names of layers start with this
 
 
-class Calls(NamedTuple):
-    """Where the time of calls with some number of images goes, by the profiler; seconds of a call.
+@dataclass(frozen=True)
+class Calls:
+    """Where the time of a call goes: rows of the result files, and the profiler's own table."""
 
-    operators: name, seconds, calls; layers: name, seconds; table: the profiler's own.
-    """
-
-    operators: list[tuple[str, float, int]]
-    layers: list[tuple[str, float]]
+    operators: list[dict]  # operator, seconds, calls: of one call of the network
+    layers: list[dict]  # layer, seconds
     table: str
 
 
-class Profile(NamedTuple):
-    """What a fresh process measured of a network, by the number of images of a call.
+@dataclass(frozen=True)
+class Profile:
+    """What a fresh process measures of a network, by the number of images a call.
 
-    activations: the most bytes alive at once of what a call allocates: results included, weights
-        and input not.
-    resident: by how many bytes the largest resident set of the process grew over that after the
-        imports: weights, input, activations, and what libraries keep. Empty off the CPU.
+    activations: the largest number of bytes that a call allocates at once: with its result,
+        without weights and input.
+    resident: growth of the process since the imports, in bytes: weights, input, activations, and
+        what libraries keep. Only on the CPU.
     calls: where the time goes.
     """
 
     activations: dict[int, float]
-    resident: dict[int, int]
+    resident: dict[int, float]
     calls: dict[int, Calls]
 
 
-def measure(
-    network: nn.Module,
-    image: tuple[int, int, int],
-    variant: str,
-    images: Sequence[int],
-    profiled: Sequence[int],
-    device: str,
-    trace: Path | None,
-) -> Profile:
-    """What calls allocate, and where their time goes; on one thread.
-
-    To be called in a fresh process, see `workers.in_fresh_processes`.
-
-    Args:
-        network: trained, on the CPU.
-        image: the input's (C, H, W).
-        variant: a key of VARIANTS.
-        images: numbers of images of the calls whose memory to measure.
-        profiled: those of the calls to profile.
-        device: where to measure.
-        trace: where to write a trace of the largest profiled call.
+def measure(network: nn.Module, design: Design, variant: str, plan: Plan) -> Profile:
+    """Measure and profile calls of a trained network on one thread. The process must be fresh.
 
     Raises:
-        UnavailableError: there is no such variant of this network here.
+        UnavailableError: this network has no such variant here.
     """
     torch.set_num_threads(1)
     before = psutil.Process().memory_info().rss
-    model = VARIANTS[variant](network.to(device).eval())
+    network = network.to(plan.device).eval()
+    model = VARIANTS[variant](network)
+    # A wrapper, torch.compile's for example, hides the layers.
+    layers = leaves(model) if model is network else [("all", model)]
+    trace = plan.traces and plan.traces / f"trace_{design.name}_{variant}.json"
+    images, resident = plan.images_of(variant), {}
 
-    def given(count: int) -> Tensor:
-        return torch.rand(count, *image, device=device)
+    def random_images(count: int) -> Tensor:
+        return torch.rand(count, *design.image, device=plan.device)
 
-    resident = {}
-    for count in sorted(images):  # upwards: the largest resident set so far is this count's
-        call(model, given(count))
-        if device == "cpu":
-            resident[count] = max(0, largest_resident_set() - before)
+    for count in sorted(images):  # ascending: the largest size so far belongs to this count
+        call(model, random_images(count))
+        if plan.device == "cpu":
+            resident[count] = float(max(0, largest_resident_set() - before))
     return Profile(
-        {count: peak_of_allocations(model, given(count)) for count in images},
+        {count: peak_of_allocations(model, random_images(count)) for count in images},
         resident,
-        {count: profile_calls(model, given(count), trace) for count in sorted(profiled)},
+        {n: profile_calls(model, random_images(n), layers, trace) for n in plan.profiled(variant)},
     )
 
 
-def profile_calls(model: nn.Module, x: Tensor, trace: Path | None) -> Calls:
-    """Where the time of a call goes, as a mean of PROFILED calls."""
-    # A variant wraps the network, and may have no layers to be called one by one.
-    layers = list(model.named_children()) if type(model) is nn.Sequential else [("all", model)]
+def profile_calls(
+    model: nn.Module, x: Tensor, layers: Sequence[tuple[str, nn.Module]], trace: Path | None = None
+) -> Calls:
+    """Where the time of a call goes: means of PROFILED calls.
+
+    `layers` are names and modules, as `design.leaves` returns them; modules of one name are added.
+    """
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if x.is_cuda else [])]
     call(model, x)
-    with torch.inference_mode(), profile(activities=activities, profile_memory=True) as seen:
+    with profile(activities=activities, profile_memory=True) as profiler, recorded(layers):
         for _ in range(PROFILED):
-            values = x
-            for name, layer in layers:
-                with record_function(LAYER + name.split("_")[0]):
-                    values = layer(values)
-                    synchronize(x.device)
+            call(model, x)
     if trace is not None:
-        seen.export_chrome_trace(str(trace))
-    averages = seen.key_averages()
-    # Off the CPU, kernels are events of their own: theirs is the time of the operators.
+        profiler.export_chrome_trace(str(trace))
+    averages = profiler.key_averages()
+    # Outside the CPU, kernels are events of their own; their times are those of the operators.
     where = DeviceType.CUDA if x.is_cuda else DeviceType.CPU
+    time = "self_device_time_total" if x.is_cuda else "self_cpu_time_total"  # microseconds
     operators = [
-        event
-        for event in averages
-        if event.device_type == where and not event.key.startswith(LAYER)
+        {
+            "operator": event.key,
+            "seconds": getattr(event, time) / 1e6 / PROFILED,
+            "calls": event.count // PROFILED,
+        }
+        for event in sorted(averages, key=attrgetter(time), reverse=True)
+        if event.device_type == where and not event.key.startswith((LAYER, "[memory]"))
     ]
-    return Calls(
-        [
-            (event.key, self_time(event) / PROFILED, event.count // PROFILED)
-            for event in sorted(operators, key=self_time, reverse=True)
-        ],
-        [
-            (event.key.removeprefix(LAYER), event.cpu_time_total / 1e6 / PROFILED)
-            for event in averages
-            if event.device_type == DeviceType.CPU and event.key.startswith(LAYER)
-        ],
-        averages.table(
-            sort_by="self_device_time_total" if x.is_cuda else "self_cpu_time_total",
-            row_limit=TOP,
-            max_name_column_width=30,
-        ),
-    )
+    layer_rows = [
+        {"layer": event.key.removeprefix(LAYER), "seconds": event.cpu_time_total / 1e6 / PROFILED}
+        for event in averages
+        if event.device_type == DeviceType.CPU and event.key.startswith(LAYER)
+    ]
+    table = averages.table(sort_by=time, row_limit=TOP, max_name_column_width=30)
+    return Calls(operators, layer_rows, table)
 
 
-def self_time(event: FunctionEventAvg) -> float:
-    """Seconds of an operator, or of a kernel, itself."""
-    on_cpu = event.device_type == DeviceType.CPU
-    return (event.self_cpu_time_total if on_cpu else event.self_device_time_total) / 1e6
+@contextmanager
+def recorded(layers: Sequence[tuple[str, nn.Module]]) -> Iterator[None]:
+    """Let the profiler record every layer under its name, until the layer's work is done."""
+    running: list[record_function] = []
 
+    def start(name: str, *_: object) -> None:
+        running.append(record_function(LAYER + name))
+        running[-1].__enter__()
 
-def call(model: nn.Module, x: Tensor) -> Tensor:
-    """A call as inference makes it."""
-    with torch.inference_mode():
-        return model(x)
+    def end(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        synchronize(output.device)
+        running.pop().__exit__(None, None, None)
 
-
-def peak_of_allocations(model: nn.Module, x: Tensor) -> float:
-    """The most bytes that were alive at once of what a call allocates, results included.
-
-    Cumulated from the profiler's events of the allocator; a sum by operator is no peak. On CUDA
-    the allocator's own peak; nan on other accelerators, which have none.
-    """
-    call(model, x)  # what libraries allocate once is none of the network's
-    if x.is_cuda:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call(model, x)
-        return torch.cuda.max_memory_allocated() - before
-    if x.device.type != "cpu":
-        return math.nan
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        result = call(model, x)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace.json"
-        seen.export_chrome_trace(str(path))
-        events = json.loads(path.read_text())["traceEvents"]
-    del result  # alive until here, so that it is counted
-    alive = peak = 0
-    for event in sorted(
-        (event for event in events if event["name"] == "[memory]"), key=lambda event: event["ts"]
-    ):
-        alive += event["args"]["Bytes"]
-        peak = max(peak, alive)
-    return peak
-
-
-def largest_resident_set() -> int:
-    """The largest resident set of this process so far, in bytes."""
-    if sys.platform == "win32":
-        return psutil.Process().memory_info().peak_wset
-    with suppress(OSError):  # Linux; there getrusage's is that of the parent before the start
-        status = Path("/proc/self/status").read_text()
-        return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: in bytes
+    hooks = []
+    for name, module in layers:
+        hooks.append(module.register_forward_pre_hook(partial(start, name)))
+        hooks.append(module.register_forward_hook(end))
+    yield
+    for hook in hooks:
+        hook.remove()

@@ -1,126 +1,177 @@
-"""The result files of inference: a row a setting, the time of each layer and of each operator."""
+"""The result files of inference: rows of settings, and of the time of layers and operators."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
-from common.inference import timing
 from common.inference.measurement import Measured
-from common.inference.timing import FLOAT, Latency, Peaks
-from common.models.networks import Layer, layer_table, size
-from common.results.files import replacing
-from common.results.store import TRAINING_KEY, merge_csv, read_csv
-from common.training.loop import Run, place
+from common.inference.timing import FLOAT, traffic
+from common.inference.variants import VARIANTS
+from common.models.design import Layer, layer_table, totals
+from common.results.columns import RECIPE_KINDS, Kinds, Value
+from common.results.files import merge_table, read_table, replacing
+from common.training.loop import device_name
 
-NOISY = 0.1  # a spread over the rounds, relative to their median, that is told
-OVERHEAD = 0.2  # a call that reaches less of what the machine can do is bound by neither
+NOISY = 0.1  # a larger spread over the rounds, relative to their median, gets a mark
+OVERHEAD = 0.2  # with a smaller share of what the machine can do, overhead limits a call
 
-KEY = ("dataset", "design", "hidden", *TRAINING_KEY)
-SETTING = ("device", "variant", "images", "threads")
-MEASURED = (
-    *("seconds", "p90_seconds", "p99_seconds", "least_seconds", "most_seconds"),
-    *("images_per_second", "spread", "noisy"),
-    *("test_accuracy", "test_loss", "n", "mean_accuracy", "low_accuracy", "high_accuracy"),
-    *("parameters", "macs", "flops"),
-    *("parameter_bytes", "input_bytes", "activation_bytes", "resident_bytes", "traffic_bytes"),
-    *("intensity", "flops_per_second", "peak_flops", "peak_bandwidth", "bound", "share_of_bound"),
-    "torch",
-)
-# The files, and their columns after KEY.
-TABLES = {
-    "": (*SETTING, *MEASURED),
-    "_layers": (*SETTING, "layer", "seconds", "share", "parameters", "macs"),
-    "_operators": (*SETTING, "operator", "seconds", "share", "calls"),
+KEY: Kinds = {"dataset": str, "design": str, "hidden": str, **RECIPE_KINDS, "seed": int}
+SETTING: Kinds = {"device": str, "variant": str, "images": int, "threads": int}
+
+# The files (`_layers`: part2_profile_layers.csv), and their columns after KEY and SETTING.
+TABLES: dict[str, Kinds] = {
+    "": {
+        "seconds": float,  # of a call: the median
+        "p90_seconds": float,
+        "p99_seconds": float,
+        "least_seconds": float,  # of the rounds
+        "most_seconds": float,
+        "images_per_second": float,
+        "spread": float,  # of the rounds, relative to their median
+        "noisy": str,
+        "test_accuracy": float,  # of seed 0
+        "test_loss": float,
+        "n": int,  # seeds
+        "mean_accuracy": float,
+        "low_accuracy": float,
+        "high_accuracy": float,
+        "parameters": int,
+        "macs": int,  # multiply-accumulates of an image
+        "flops": int,  # floating-point operations of a call
+        "parameter_bytes": int,
+        "input_bytes": int,
+        "activation_bytes": float,
+        "resident_bytes": float,
+        "traffic_bytes": int,
+        "intensity": float,  # flops / traffic_bytes
+        "flops_per_second": float,
+        "peak_flops": float,  # what the machine can do
+        "peak_bandwidth": float,
+        "bound": str,
+        "share_of_bound": float,
+        "torch": str,
+    },
+    "_layers": {"layer": str, "seconds": float, "share": float, "parameters": int, "macs": int},
+    "_operators": {"operator": str, "seconds": float, "share": float, "calls": int},
 }
-ROW_NAMES = {"": 0, "_layers": 1, "_operators": 1}  # columns after SETTING that name a row
+# The columns that name a row of a setting.
+ROW_NAMES = {"": [], "_layers": ["layer"], "_operators": ["operator"]}
+
+Row = dict[str, Value]
 
 
 def write(
-    found: Sequence[Measured], peaks: dict[int, Peaks], device: str, folder: Path, experiment: str
+    networks: Sequence[Measured],
+    peaks: pd.DataFrame,
+    device: str,
+    folder: Path,
+    experiment: str,
 ) -> None:
-    """Write `<experiment>.csv`, `_layers`, `_operators`, and a text table for each network."""
-    rows: dict[str, list[tuple]] = {table: [] for table in TABLES}
-    for one in found:
-        key = key_of(one.network.run)
-        for (images, threads), rounds in one.seconds.items():
-            row = row_of(one, images, rounds, peaks[threads])
-            rows[""].append((*key, place(device), one.variant, images, threads, *row))
-        layers = {layer.layer: layer for layer in layer_table(one.network.run.design)}
-        for images, calls in one.profile.calls.items():
-            setting = (*key, place(device), one.variant, images, 1)
-            whole = sum(seconds for _, seconds in calls.layers)
-            rows["_layers"] += [
-                (*setting, name, seconds, seconds / whole, *counts(layers.get(name)))
-                for name, seconds in calls.layers
-            ]
-            whole = sum(seconds for _, seconds, _ in calls.operators)
-            rows["_operators"] += [
-                (*setting, name, seconds, seconds / whole, times)
-                for name, seconds, times in calls.operators
-                if times
-            ]
-        name = "-".join([one.network.run.design.name, *([one.variant] * (one.variant != "plain"))])
-        tables = [
-            f"{name}, {images} images a call, {place(device)}\n{calls.table}"
-            for images, calls in one.profile.calls.items()
-        ]
-        with replacing(folder / f"{experiment}_{name}.txt") as beside:
-            beside.write_text("\n\n".join(tables), encoding="utf-8")
-    for table, columns in TABLES.items():
-        # All rows of a network on a device go together: those of two sessions are not compared.
-        whole = len(KEY) + 1
+    """Write `<experiment>.csv`, `_layers`, `_operators`, and a text file for each network."""
+    rows: dict[str, list[Row]] = {table: [] for table in TABLES}
+    for measured in networks:
+        run, calls = measured.network.run, measured.profile.calls
+        start = {"hidden": "", **run.key, "device": device_name(device)}
+        start["variant"] = measured.variant
+        for names, rounds in pd.DataFrame(measured.rounds).groupby(["images", "threads"]):
+            setting = start | dict(zip(("images", "threads"), names, strict=True))
+            rows[""].append(setting | row_of(measured, rounds, peaks.loc[setting["threads"]]))
+        layers = {layer.layer: layer for layer in layer_table(run.design)}
+        for images in calls:
+            setting = start | {"images": images, "threads": 1}
+            for row in with_shares(calls[images].layers):
+                layer = layers.get(row["layer"], Layer("all"))
+                counts = {"parameters": layer.parameters, "macs": layer.macs}
+                rows["_layers"].append(setting | row | counts)
+            operators = with_shares(calls[images].operators)
+            rows["_operators"] += [setting | row for row in operators if row["calls"]]
+        with replacing(folder / f"{experiment}_{measured.name}.txt") as temporary_path:
+            title = f"{measured.name}, %d images a call, {start['device']}\n"
+            texts = [title % images + calls[images].table for images in calls]
+            temporary_path.write_text("\n\n".join(texts), encoding="utf-8")
+    for table, table_rows in rows.items():
+        # All rows of a network on a device are replaced: times of two days are not comparable.
         path = folder / f"{experiment}{table}.csv"
-        unique = len(KEY) + len(SETTING) + ROW_NAMES[table]
-        merge_csv(path, (*KEY, *columns), whole, rows[table], unique)
+        frame = pd.DataFrame(table_rows, columns=[*KEY, *SETTING, *TABLES[table]])
+        merge_table(path, [*KEY, "device"], frame, [*KEY, *SETTING, *ROW_NAMES[table]])
 
 
-def key_of(run: Run) -> tuple:
-    """The cells of KEY: an MLP has hidden layers, a LeNet-5 none that count."""
-    names = ("dataset", "design", *run.design.columns, *TRAINING_KEY)
-    cells = dict(zip(names, run.key, strict=True))
-    return tuple(cells.get(column, "") for column in KEY)
+def with_shares(rows: Sequence[Row]) -> list[Row]:
+    """The rows with their share of all seconds."""
+    whole = sum(row["seconds"] for row in rows)
+    return [row | {"share": row["seconds"] / whole} for row in rows]
 
 
-def counts(layer: Layer | None) -> tuple[int, int]:
-    """Parameters and multiply-accumulates of a layer; padding has none."""
-    return (layer.parameters, layer.macs) if layer else (0, 0)
+def row_of(measured: Measured, rounds: pd.DataFrame, peak: pd.Series) -> Row:
+    """The measurements of a setting, from its rounds and from what the machine can do.
 
-
-def row_of(one: Measured, images: int, rounds: list[Latency], peak: Peaks) -> tuple:
-    """The cells of MEASURED.
-
-    `share_of_bound` is that of the lower of the two roofs, of arithmetic and of memory. As the
-    latter is that of memory outside the caches, a network that fits into them may pass 1.
+    `bound` is what limits a call: arithmetic, memory, or overhead. `share_of_bound` can be above 1:
+    the bandwidth is that of memory outside the caches, but a small network is inside them.
     """
-    seconds, p90, p99 = np.median(rounds, axis=0).tolist()
-    every = [latency.p50 for latency in rounds]
-    spread = (max(every) - min(every)) / seconds
-    design, accuracy = one.network.run.design, one.network.accuracy
-    parameters, macs = size(design)
-    flops, traffic = 2 * macs * images, timing.traffic(design, images)
-    attainable = min(peak.flops, flops / traffic * peak.bandwidth)
+    images, seconds = int(rounds["images"].iloc[0]), rounds["seconds"].median()
+    least, most = rounds["seconds"].min(), rounds["seconds"].max()
+    design, accuracy = measured.network.run.design, measured.network.accuracy
+    parameters, macs = totals(design)
+    flops, moved = 2 * macs * images, traffic(design, images)
+    attainable = min(peak["peak_flops"], flops / moved * peak["peak_bandwidth"])
     share = flops / seconds / attainable
-    bound = "arithmetic" if attainable == peak.flops else "memory"
-    return (
-        *(seconds, p90, p99, min(every), max(every)),
-        *(images / seconds, spread, "yes" if spread > NOISY else "no"),
-        *(one.test.accuracy, one.test.loss, accuracy.n, accuracy.mean, accuracy.low, accuracy.high),
-        *(parameters, macs, flops),
-        *(FLOAT * parameters, FLOAT * images * math.prod(design.image)),
-        *(one.profile.activations[images], one.profile.resident.get(images, np.nan), traffic),
-        *(flops / traffic, flops / seconds, peak.flops, peak.bandwidth),
-        *("overhead" if share < OVERHEAD else bound, share),
-        torch.__version__,
+    bound = "arithmetic" if attainable == peak["peak_flops"] else "memory"
+    return {
+        "seconds": seconds,
+        "p90_seconds": rounds["p90_seconds"].median(),
+        "p99_seconds": rounds["p99_seconds"].median(),
+        "least_seconds": least,
+        "most_seconds": most,
+        "images_per_second": images / seconds,
+        "spread": (most - least) / seconds,
+        "noisy": "yes" if most - least > NOISY * seconds else "no",
+        "test_accuracy": measured.test.accuracy,
+        "test_loss": measured.test.loss,
+        "n": accuracy.n,
+        "mean_accuracy": accuracy.mean,
+        "low_accuracy": accuracy.low,
+        "high_accuracy": accuracy.high,
+        "parameters": parameters,
+        "macs": macs,
+        "flops": flops,
+        "parameter_bytes": FLOAT * parameters,
+        "input_bytes": FLOAT * images * math.prod(design.image),
+        "activation_bytes": measured.profile.activations[images],
+        "resident_bytes": measured.profile.resident.get(images, math.nan),
+        "traffic_bytes": moved,
+        "intensity": flops / moved,
+        "flops_per_second": flops / seconds,
+        **peak,
+        "bound": "overhead" if share < OVERHEAD else bound,
+        "share_of_bound": share,
+        "torch": torch.__version__,
+    }
+
+
+def read(folder: Path, experiment: str, table: str = "") -> pd.DataFrame:
+    """A table of TABLES with its types; empty if there is no file.
+
+    Raises:
+        LabError: the file is damaged.
+    """
+    kinds = {**KEY, **SETTING, **TABLES[table]}
+    unique = [*KEY, *SETTING, *ROW_NAMES[table]]
+    return read_table(folder / f"{experiment}{table}.csv", kinds, unique)
+
+
+def select(rows: pd.DataFrame, dataset: str, designs: Sequence[str], device: str) -> pd.DataFrame:
+    """The rows of a data set and of designs, in the order of the designs, from one device.
+
+    It is this machine's `device`, or another one of this kind if there are no rows from it.
+    """
+    kind = device.partition(":")[0]
+    rows = rows[(rows["dataset"] == dataset) & rows["design"].isin(designs)]
+    devices = sorted(name for name in rows["device"].unique() if name.startswith(kind))
+    this = device_name(kind) if device_name(kind) in devices else next(iter(devices), "")
+    order = {name: number for number, name in enumerate([*designs, *VARIANTS])}
+    return rows[rows["device"] == this].sort_values(
+        ["design", "variant", "images", "threads"], key=lambda cells: cells.replace(order)
     )
-
-
-def read(folder: Path, experiment: str, table: str) -> pd.DataFrame:
-    """A table as it was written; empty without a file."""
-    columns = (*KEY, *TABLES[table])
-    unique = len(KEY) + len(SETTING) + ROW_NAMES[table]
-    rows = read_csv(folder / f"{experiment}{table}.csv", columns, unique)
-    return pd.DataFrame([values for values, _ in rows], columns=list(columns))

@@ -1,67 +1,53 @@
-"""How long a call takes, what it must move, and what the machine could do.
+"""How long a call takes, how much memory it must move, and what the machine can do.
 
-Measured outside the profiler, which slows what it watches, in eval and inference mode, after calls
-that warm up; torch.utils.benchmark does the timing.
+torch.utils.benchmark measures the times: without the profiler, which makes calls slower, in eval
+and inference mode, after calls that warm up.
 """
 
 import logging
 import math
 from timeit import default_timer
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.models.networks import Design, layer_table
-
-if TYPE_CHECKING:
-    from torch.utils.benchmark import Timer
+from common.models.design import Design, layer_table
 
 FLOAT = 4  # bytes
 WARM_UP = 3  # calls
-MATRIX, COPY = 2048, 1 << 26  # side of the matrices, and elements, of the machine's peaks
+MATRIX, COPY = 2048, 1 << 26  # side of the matrices, and elements, that measure the peaks
 
 
-class Latency(NamedTuple):
-    """Seconds of a call: the median, and those that 90 and 99 % of the calls stay below."""
+def latency(model: nn.Module, x: Tensor, threads: int, calls: int) -> dict[str, float]:
+    """Seconds of single calls with `x`: the median, and the 90th and 99th percentile.
 
-    p50: float
-    p90: float
-    p99: float
-
-
-class Peaks(NamedTuple):
-    """What the machine can do: floating-point operations and bytes of memory traffic a second."""
-
-    flops: float
-    bandwidth: float
+    MLPerf's SingleStream reports the 90th.
+    """
+    timer = timer_of_calls(model, x, threads)
+    timer.timeit(WARM_UP)
+    seconds = [timer.timeit(1).median for _ in range(calls)]
+    p50, p90, p99 = np.quantile(seconds, [0.5, 0.9, 0.99]).tolist()
+    return {"seconds": p50, "p90_seconds": p90, "p99_seconds": p99}
 
 
-def latency(model: nn.Module, x: Tensor, threads: int, calls: int) -> Latency:
-    """Latency of single calls with `x` (MLPerf's SingleStream reports p90)."""
-    calls_of = timer_of(model, x, threads)
-    calls_of.timeit(WARM_UP)
-    seconds = [calls_of.timeit(1).median for _ in range(calls)]
-    return Latency(*np.quantile(seconds, [0.5, 0.9, 0.99]).tolist())
+def median_seconds(model: nn.Module, x: Tensor, threads: int, at_least: float) -> float:
+    """Median seconds of calls with `x`, which are repeated for `at_least` seconds."""
+    # blocked_autorange first makes calls to estimate their time: the warm-up.
+    return timer_of_calls(model, x, threads).blocked_autorange(min_run_time=at_least).median
 
 
-def seconds_of_a_call(model: nn.Module, x: Tensor, threads: int, at_least: float) -> float:
-    """Median seconds of a call with `x`, measured for `at_least` so many seconds, or once."""
-    calls_of = timer_of(model, x, threads)
-    # It begins with calls that tell how many to measure at once, and so warms up.
-    return calls_of.blocked_autorange(min_run_time=at_least).median
-
-
-def timer_of(model: nn.Module, x: Tensor, threads: int) -> "Timer":
-    """A timer of a call; on an accelerator it waits until the work is done."""
+def timer_of_calls(model: nn.Module, x: Tensor, threads: int) -> "torch.utils.benchmark.Timer":
+    """PyTorch's timer of a call."""
     names = {"model": model, "x": x, "inference_mode": torch.inference_mode}
-    return timer("with inference_mode(): model(x)", names, threads, x.device.type)
+    return make_timer("with inference_mode(): model(x)", names, threads, x.device.type)
 
 
-def timer(statement: str, names: dict[str, object], threads: int, device: str) -> "Timer":
-    """PyTorch's timer of a statement."""
-    # Imported here: it looks for compilers, and would warn in every worker that there is no CUDA.
+def make_timer(
+    statement: str, names: dict[str, object], threads: int, device: str
+) -> "torch.utils.benchmark.Timer":
+    """PyTorch's timer of a statement. On an accelerator it waits until the work is done."""
+    # The import looks for compilers and would warn in every worker that there is no CUDA.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     from torch.utils.benchmark import Timer
     from torch.utils.benchmark import timer as waiting_clock
@@ -71,22 +57,26 @@ def timer(statement: str, names: dict[str, object], threads: int, device: str) -
     return Timer(statement, timer=clock, globals=names, num_threads=threads)
 
 
-def peaks(device: str, threads: int) -> Peaks:
-    """What this machine does at its best, in a large product of matrices and a large copy."""
+def peaks(device: str, threads: int) -> dict[str, float]:
+    """What this machine can do: floating-point operations and bytes of memory traffic a second.
+
+    Measured by a large matrix product and a large copy.
+    """
     a, source = torch.rand(MATRIX, MATRIX, device=device), torch.rand(COPY, device=device)
     names = {"a": a, "source": source, "target": torch.empty_like(source)}
 
     def seconds(statement: str) -> float:
-        return timer(statement, names, threads, device).blocked_autorange(min_run_time=0.2).median
+        timer = make_timer(statement, names, threads, device)
+        return timer.blocked_autorange(min_run_time=0.2).median
 
-    return Peaks(
-        flops=2 * MATRIX**3 / seconds("a @ a"),
-        bandwidth=2 * FLOAT * COPY / seconds("target.copy_(source)"),
-    )
+    return {
+        "peak_flops": 2 * MATRIX**3 / seconds("a @ a"),
+        "peak_bandwidth": 2 * FLOAT * COPY / seconds("target.copy_(source)"),
+    }
 
 
 def traffic(design: Design, images: int) -> int:
-    """Bytes that a call must move if no cache held anything between two layers.
+    """Bytes that a call must move if no cache keeps anything between two layers.
 
     Every layer reads its input and its weights once and writes its output once.
     """

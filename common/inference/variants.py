@@ -1,8 +1,7 @@
-"""What a user would try next to make inference cheaper: each a change to a trained network."""
+"""Variants of a trained network that may make inference cheaper."""
 
 import logging
 import shutil
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -12,11 +11,11 @@ from common import LabError
 
 
 class UnavailableError(LabError):
-    """A variant cannot be had here; its text says why."""
+    """A variant does not exist for this network or on this machine; the text says why."""
 
 
 class Autocast(nn.Module):
-    """A network whose convolutions and products are computed in bfloat16."""
+    """A network whose convolutions and matrix products are computed in bfloat16."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -29,44 +28,31 @@ class Autocast(nn.Module):
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """As it was trained: eager, float32."""
+    """The network as it was trained: eager mode, float32."""
     return network
 
 
 def compiled(network: nn.Module) -> nn.Module:
-    """Compiled by torch.compile, anew for every shape."""
+    """Compiled by torch.compile, again for every shape."""
     if shutil.which("g++") is None and shutil.which("cl") is None:
         raise UnavailableError("torch.compile needs a C++ compiler, and there is none")
-    # Its search for compilers warns that there is no CUDA, which nobody asked of it.
+    # Its search for compilers warns that there is no CUDA, which nothing here needs.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    # Networks share the code that is compiled, that of Sequential, for each of them and each shape.
+    # Networks of one class share a `forward`, which is compiled for each network and shape.
     torch._dynamo.config.recompile_limit = 1000
     return torch.compile(network, dynamic=False)
 
 
 def bfloat16(network: nn.Module) -> nn.Module:
-    """Computed in bfloat16 where autocast thinks it safe; the weights stay float32."""
+    """Computed in bfloat16 where autocast considers it safe; the weights stay float32."""
     return Autocast(network)
 
 
 def channels_last(network: nn.Module) -> nn.Module:
-    """With the channels of a pixel side by side in memory, as some convolutions like it."""
+    """The channels of a pixel are adjacent in memory, which some convolutions prefer."""
     if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
-        raise UnavailableError("a network without convolutions has no channels to move")
+        raise UnavailableError("the network has no convolutions")
     return network.to(memory_format=torch.channels_last)
-
-
-def int8(network: nn.Module) -> nn.Module:
-    """Full connections with 8-bit weights, by PyTorch's own dynamic quantisation."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)
-        try:
-            from torch.ao.quantization import quantize_dynamic
-
-            return quantize_dynamic(network, {nn.Linear}, dtype=torch.qint8)
-        except (DeprecationWarning, ImportError) as error:
-            reason = str(error).strip().partition("\n")[0].strip(" .")
-            raise UnavailableError(f"PyTorch gives int8 up: {reason}") from error
 
 
 VARIANTS: dict[str, Callable[[nn.Module], nn.Module]] = {
@@ -74,5 +60,4 @@ VARIANTS: dict[str, Callable[[nn.Module], nn.Module]] = {
     "compiled": compiled,
     "bfloat16": bfloat16,
     "channels-last": channels_last,
-    "int8": int8,
 }

@@ -1,10 +1,9 @@
-"""LeNet-5 as published in 1998, to the last of its 60,000 parameters.
+"""LeNet-5 as published in 1998, with exactly its 60,000 parameters.
 
 LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition, Proc. IEEE
-86(11), 1998, section II-B. Departures are named where they are made.
+86(11), 1998, section II-B. A comment names every difference from the paper.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterator
 
 import torch
@@ -12,17 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.data.datasets import MNIST_NORMALISATION
+from common.models.design import Design
 from common.models.networks import ACTIVATIONS
 
 BACKGROUND, INK = -0.1, 1.175  # of an input pixel: over an image about mean 0, variance 1
 
 # Table I: the maps of S2 that each of the 16 maps of C3 sees.
+# fmt: off
 C3_SEES = (
-    *("012", "123", "234", "345", "045", "015"),
-    *("0123", "1234", "2345", "0345", "0145", "0125"),
-    *("0134", "1245", "0235"),
+    "012", "123", "234", "345", "045", "015",
+    "0123", "1234", "2345", "0345", "0145", "0125",
+    "0134", "1245", "0235",
     "012345",
 )
+# fmt: on
 
 # The codes of the output: each digit as a 7 x 12 bitmap. The paper pictures its own for the whole
 # of ASCII (figure 3); these are redrawn.
@@ -121,65 +123,73 @@ def codes() -> Tensor:
     return torch.tensor([[1.0 if dot == "#" else -1.0 for dot in digit] for digit in digits])
 
 
-def lenet5_1998(
-    subsampling: str = "trained",
-    c3: str = "partial",
-    activation: str = "squash",
-    output: str = "radial",
-    initial: str = "paper",
-) -> nn.Module:
-    """The network of the paper: 60,000 parameters, for normalised 28 x 28 images.
+class LeNet5_1998(nn.Module):
+    """The network of the paper for normalised 28 x 28 images: 60,000 parameters.
 
-    C5 is a convolution of 5 x 5 fields over maps of 5 x 5, as in the paper. The arguments take it
-    to a network of today, a change at a time.
+    C5 is a convolution of 5 x 5 fields on maps of 5 x 5, as in the paper. The arguments turn it
+    into a network of today, one change at a time.
 
     Args:
-        subsampling: `trained`, or `average` or `max` pooling without weights, and unsquashed.
-        c3: `partial`, or `full`: every map sees every map before.
-        activation: `squash`, or a key of models.ACTIVATIONS.
+        subsampling: `trained`, or `average` or `max`: pooling without weights and activation.
+        c3: `partial`, or `full`: every map sees every map of S2.
+        activation: `squash`, or a key of networks.ACTIVATIONS.
         output: `radial`, or `linear`: ten weighted sums, for a softmax.
-        initial: first weights as in the `paper`, or `pytorch`'s own, which the paper's layers,
-            trained sub-sampling and the partial C3, do not have.
+        initial: first weights of the `paper`, or `pytorch`'s own. The paper's layers (trained
+            sub-sampling, partial C3) have no weights of PyTorch.
     """
-    act = Squash if activation == "squash" else ACTIVATIONS[activation]
-    layers: dict[str, nn.Module] = {"input": Ink()}  # (N, 1, 32, 32)
-    layers["C1"] = nn.Conv2d(1, 6, 5)
-    layers[f"C1_{activation}"] = act()  # (N, 6, 28, 28)
-    if subsampling == "trained":
-        layers |= {"S2": Subsampling(6), f"S2_{activation}": act()}
-    else:
-        layers["S2"] = POOLING[subsampling](2)  # (N, 6, 14, 14)
-    layers["C3"] = PartialConvolution(C3_SEES) if c3 == "partial" else nn.Conv2d(6, 16, 5)
-    layers[f"C3_{activation}"] = act()  # (N, 16, 10, 10)
-    if subsampling == "trained":
-        layers |= {"S4": Subsampling(16), f"S4_{activation}": act()}
-    else:
-        layers["S4"] = POOLING[subsampling](2)  # (N, 16, 5, 5)
-    layers["C5"] = nn.Conv2d(16, 120, 5)
-    layers[f"C5_{activation}"] = act()
-    layers["C5_flat"] = nn.Flatten()  # (N, 120)
-    layers["F6"] = nn.Linear(120, 84)
-    layers[f"F6_{activation}"] = act()  # (N, 84)
-    layers["output"] = RadialBasis() if output == "radial" else nn.Linear(84, 10)
-    network = nn.Sequential(OrderedDict(layers))
-    if initial == "paper":
-        initialise(network)
-    elif subsampling == "trained" or c3 == "partial":
-        raise ValueError("PyTorch has no first weights for layers of the paper")
-    return network
 
+    def __init__(
+        self,
+        subsampling: str = "trained",
+        c3: str = "partial",
+        activation: str = "squash",
+        output: str = "radial",
+        initial: str = "paper",
+    ) -> None:
+        super().__init__()
+        act = Squash if activation == "squash" else ACTIVATIONS[activation]
+        trained = subsampling == "trained"
+        self.input = Ink()
+        self.C1 = nn.Conv2d(1, 6, 5)
+        self.C1_act = act()
+        self.S2 = Subsampling(6) if trained else POOLING[subsampling](2)
+        self.S2_act = act() if trained else nn.Identity()
+        self.C3 = PartialConvolution(C3_SEES) if c3 == "partial" else nn.Conv2d(6, 16, 5)
+        self.C3_act = act()
+        self.S4 = Subsampling(16) if trained else POOLING[subsampling](2)
+        self.S4_act = act() if trained else nn.Identity()
+        self.C5 = nn.Conv2d(16, 120, 5)
+        self.C5_act = act()
+        self.C5_flat = nn.Flatten()
+        self.F6 = nn.Linear(120, 84)
+        self.F6_act = act()
+        self.output = RadialBasis() if output == "radial" else nn.Linear(84, 10)
+        if initial == "paper":
+            self.reset_parameters()
+        elif trained or c3 == "partial":
+            raise ValueError("PyTorch has no first weights for layers of the paper")
 
-def initialise(network: nn.Module) -> None:
-    """Weights and biases uniform within 2.4 / fan-in, the number of inputs of the unit."""
-    for module in network.modules():
-        for parameter, fan_in in parameters_with_fan_in(module):
-            bound = 2.4 / fan_in
-            with torch.no_grad():
-                parameter.copy_((2 * torch.rand_like(parameter) - 1) * bound)
+    def reset_parameters(self) -> None:
+        """The paper's first weights: uniform within 2.4 / fan-in, the inputs of the unit."""
+        for module in self.modules():
+            for parameter, fan_in in parameters_with_fan_in(module):
+                with torch.no_grad():
+                    parameter.copy_((2 * torch.rand_like(parameter) - 1) * (2.4 / fan_in))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (N, 10) of images (N, 1, 28, 28)."""
+        x = self.input(x)  # (N, 1, 32, 32)
+        x = self.C1_act(self.C1(x))  # (N, 6, 28, 28)
+        x = self.S2_act(self.S2(x))  # (N, 6, 14, 14)
+        x = self.C3_act(self.C3(x))  # (N, 16, 10, 10)
+        x = self.S4_act(self.S4(x))  # (N, 16, 5, 5)
+        x = self.C5_flat(self.C5_act(self.C5(x)))  # (N, 120, 1, 1), then (N, 120)
+        x = self.F6_act(self.F6(x))  # (N, 84)
+        return self.output(x)  # (N, 10)
 
 
 def parameters_with_fan_in(module: nn.Module) -> Iterator[tuple[nn.Parameter, Tensor | float]]:
-    """The parameters of a layer itself, and the inputs of the units that they belong to."""
+    """The parameters of a layer itself, each with the number of inputs of its units."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         fan_in = module.weight[0].numel()
         yield from ((parameter, fan_in) for parameter in (module.weight, module.bias))
@@ -189,6 +199,9 @@ def parameters_with_fan_in(module: nn.Module) -> Iterator[tuple[nn.Parameter, Te
         fan_in = 25 * module.inputs
         yield module.weight, fan_in.repeat_interleave(module.inputs)[:, None, None]
         yield module.bias, fan_in
+
+
+LENET5_1998 = Design("lenet5-1998", LeNet5_1998)
 
 
 def connections() -> dict[str, int]:
@@ -205,7 +218,7 @@ def connections() -> dict[str, int]:
     }
 
 
-def told() -> str:
+def connections_text() -> str:
     """The paper's connections, and the work of C3 as connected and as executed, in a sentence."""
     seen, every = sum(map(len, C3_SEES)), 6 * len(C3_SEES)
     return (

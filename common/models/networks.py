@@ -1,24 +1,22 @@
-"""The networks, but for that of 1998 (`lenet1998`), and what each consists of, layer by layer.
+"""The networks of the lab. The network of 1998 has a file of its own, `lenet1998.py`.
 
-All take normalised images, float32 (N, C, H, W), and return scores, float32 (N, 10), whose softmax
-are the probabilities. Modules are named after the layers of the paper on LeNet-5:
-C a convolution, S sub-sampling (pooling), F a full connection; `C1_relu` belongs to layer C1.
+All take normalised images, float32 (N, C, H, W), and return scores, float32 (N, 10). The softmax of
+the scores gives the probabilities. Layers have the names of the paper on LeNet-5: C is a
+convolution, S sub-sampling (pooling), F a full connection. `C1_act` belongs to layer C1.
+Activations are modules. The order of construction decides which random numbers a layer gets for
+its first weights.
 
 Source of LeNet-5: LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document
 recognition, Proc. IEEE 86(11), 1998.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
-import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
 from common.data.datasets import MNIST_NORMALISATION
+from common.models.design import Design
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -30,200 +28,176 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
 }
 
+# Layers of a CIFAR-10 network (pooling counts), and the extra convolutions after C1 and after C3.
+DEPTHS = {7: "", 9: "b", 11: "bc", 13: "bcd"}
 
-@dataclass(frozen=True)
-class Design:
-    """A network architecture with a short name.
-
-    `build` makes the network with fresh weights from torch's global random numbers; `columns` are
-    the design's arguments as the result files show them; `image` is the input's (C, H, W).
-    """
-
-    name: str
-    build: Callable[[], nn.Module]
-    columns: dict[str, int | str] = field(default_factory=dict)
-    image: tuple[int, int, int] = (1, 28, 28)
+# The arguments of CifarCNN and their defaults: columns of the result files.
+CIFAR_COLUMNS: dict[str, int | str] = {"c1": 6, "c3": 16, "layers": 7, "activation": "relu"}
 
 
-class Layer(NamedTuple):
-    """A row of the layer table; counts are for one image."""
+class CifarCNN(nn.Module):
+    """The 60-minute tutorial's network for 32 x 32 colour images; arguments vary it.
 
-    layer: str
-    kind: str
-    output: str
-    parameters: int
-    macs: int  # multiply-accumulates
-
-
-CIFAR_COLUMNS = ("c1", "c3", "layers", "activation")  # the arguments of the next, but for a name
-
-
-def cifar_design(
-    name: str, c1: int = 6, c3: int = 16, layers: int = 7, activation: str = "relu"
-) -> Design:
-    """A design of Part 1; the defaults are the tutorial's network, the baseline.
-
-    Raises:
-        ValueError: `layers` is not 7, 9, 11 or 13.
-    """
-    if layers not in (7, 9, 11, 13):
-        raise ValueError(f"no network of {layers} layers: 7, 9, 11 or 13")
-    return Design(
-        name,
-        partial(cifar_cnn, c1, c3, (layers - 5) // 2, activation),
-        dict(zip(CIFAR_COLUMNS, (c1, c3, layers, activation), strict=True)),
-        image=(3, 32, 32),
-    )
-
-
-def cifar_cnn(
-    c1: int = 6, c3: int = 16, convs_per_stage: int = 1, activation: str = "relu"
-) -> nn.Module:
-    """The 60-minute tutorial's network for 32 x 32 colour images, made wider or deeper.
-
-    Two stages of convolutions, the first 5x5, further ones 3x3 with padding 1, each stage closed by
-    2x2 max-pooling, then full connections of 120, 84 and 10. 62,006 parameters by default.
+    62,006 parameters by default.
 
     Args:
         c1: feature maps of the first stage.
         c3: feature maps of the second stage.
-        convs_per_stage: 1, 2, 3, 4 make 7, 9, 11, 13 layers, pooling counted as the paper does.
+        layers: a key of DEPTHS; the layers, counted as the paper does: pooling counts.
         activation: a key of ACTIVATIONS.
     """
-    act = ACTIVATIONS[activation]
+
+    def __init__(
+        self, c1: int = 6, c3: int = 16, layers: int = 7, activation: str = "relu"
+    ) -> None:
+        super().__init__()
+        act = ACTIVATIONS[activation]
+        self.C1 = nn.Conv2d(3, c1, 5)
+        self.C1_act = act()
+        self.C1_deeper = extra_convolutions("C1", c1, layers, act)
+        self.S2 = nn.MaxPool2d(2)
+        self.C3 = nn.Conv2d(c1, c3, 5)
+        self.C3_act = act()
+        self.C3_deeper = extra_convolutions("C3", c3, layers, act)
+        self.S4 = nn.MaxPool2d(2)
+        self.F5 = nn.Linear(c3 * 5 * 5, 120)
+        self.F5_act = act()
+        self.F6 = nn.Linear(120, 84)
+        self.F6_act = act()
+        self.F7 = nn.Linear(84, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (N, 10) of images (N, 3, 32, 32)."""
+        x = self.C1_act(self.C1(x))  # (N, c1, 28, 28)
+        x = self.C1_deeper(x)  # (N, c1, 28, 28)
+        x = self.S2(x)  # (N, c1, 14, 14)
+        x = self.C3_act(self.C3(x))  # (N, c3, 10, 10)
+        x = self.C3_deeper(x)  # (N, c3, 10, 10)
+        x = self.S4(x)  # (N, c3, 5, 5)
+        x = x.flatten(1)  # (N, c3 * 25)
+        x = self.F5_act(self.F5(x))  # (N, 120)
+        x = self.F6_act(self.F6(x))  # (N, 84)
+        return self.F7(x)  # (N, 10)
+
+
+def extra_convolutions(stage: str, maps: int, layers: int, act: type[nn.Module]) -> nn.Sequential:
+    """The 3 x 3 convolutions that make a stage deeper; padding 1 keeps the size of the maps."""
     modules: dict[str, nn.Module] = {}
-    for layer, maps_in, maps, pooling in (("C1", 3, c1, "S2"), ("C3", c1, c3, "S4")):
-        modules[layer] = nn.Conv2d(maps_in, maps, 5)
-        modules[f"{layer}_{activation}"] = act()
-        for letter in "bcd"[: convs_per_stage - 1]:
-            modules[layer + letter] = nn.Conv2d(maps, maps, 3, padding=1)
-            modules[f"{layer}{letter}_{activation}"] = act()
-        modules[pooling] = nn.MaxPool2d(2)  # (N, c1, 14, 14), then (N, c3, 5, 5)
-    modules["F5_flat"] = nn.Flatten()
-    modules["F5"] = nn.Linear(c3 * 5 * 5, 120)
-    modules[f"F5_{activation}"] = act()
-    modules["F6"] = nn.Linear(120, 84)
-    modules[f"F6_{activation}"] = act()
-    modules["F7"] = nn.Linear(84, 10)
+    for letter in DEPTHS[layers]:
+        modules[f"{stage}{letter}"] = nn.Conv2d(maps, maps, 3, padding=1)
+        modules[f"{stage}{letter}_act"] = act()
     return nn.Sequential(OrderedDict(modules))
 
 
-def lenet5(activation: str = "tanh", pooling: type[nn.Module] = nn.AvgPool2d) -> nn.Module:
-    """LeNet-5 as it is taught today, for 28 x 28 images padded to the paper's 32 x 32.
+class LeNet5(nn.Module):
+    """LeNet-5 as it is taught today, for 28 x 28 images that are padded to the paper's 32 x 32.
 
-    Full C3, pooling without weights, softmax output: 61,706 parameters.
+    Every map of C3 sees every map of S2, pooling has no weights, the output is for softmax:
+    61,706 parameters.
     """
-    act = ACTIVATIONS[activation]
-    mean, deviation = MNIST_NORMALISATION
-    return nn.Sequential(
-        OrderedDict(
-            {
-                # With the background's value, not the normalised zero, which is a grey.
-                "pad": nn.ConstantPad2d(2, -mean / deviation),  # (N, 1, 32, 32)
-                "C1": nn.Conv2d(1, 6, 5),
-                f"C1_{activation}": act(),
-                "S2": pooling(2),  # (N, 6, 14, 14)
-                "C3": nn.Conv2d(6, 16, 5),
-                f"C3_{activation}": act(),
-                "S4": pooling(2),  # (N, 16, 5, 5)
-                # The paper's convolution C5: 5x5 on maps of 5x5 is a full connection.
-                "C5_flat": nn.Flatten(),
-                "C5": nn.Linear(400, 120),
-                f"C5_{activation}": act(),
-                "F6": nn.Linear(120, 84),
-                f"F6_{activation}": act(),
-                "output": nn.Linear(84, 10),
-            }
-        )
-    )
+
+    def __init__(self, activation: str = "tanh", pooling: type[nn.Module] = nn.AvgPool2d) -> None:
+        super().__init__()
+        act = ACTIVATIONS[activation]
+        mean, deviation = MNIST_NORMALISATION
+        # With the background's value: a normalised 0 would be a grey.
+        self.pad = nn.ConstantPad2d(2, -mean / deviation)
+        self.C1 = nn.Conv2d(1, 6, 5)
+        self.C1_act = act()
+        self.S2 = pooling(2)
+        self.C3 = nn.Conv2d(6, 16, 5)
+        self.C3_act = act()
+        self.S4 = pooling(2)
+        # The paper's convolution C5: 5x5 on maps of 5x5 is a full connection.
+        self.C5 = nn.Linear(400, 120)
+        self.C5_act = act()
+        self.F6 = nn.Linear(120, 84)
+        self.F6_act = act()
+        self.output = nn.Linear(84, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (N, 10) of images (N, 1, 28, 28)."""
+        x = self.pad(x)  # (N, 1, 32, 32)
+        x = self.S2(self.C1_act(self.C1(x)))  # (N, 6, 28, 28), then (N, 6, 14, 14)
+        x = self.S4(self.C3_act(self.C3(x)))  # (N, 16, 10, 10), then (N, 16, 5, 5)
+        x = x.flatten(1)  # (N, 400)
+        x = self.C5_act(self.C5(x))  # (N, 120)
+        x = self.F6_act(self.F6(x))  # (N, 84)
+        return self.output(x)  # (N, 10)
 
 
-def lenet5_2017() -> nn.Module:
+class LeNet5_2017(nn.Module):
     """The form of the 2017 report for 28 x 28 images, with dropout: 44,426 parameters.
 
     The report's log-softmax with negative log-likelihood is cross-entropy on these scores.
     """
-    return nn.Sequential(
-        OrderedDict(
-            {
-                "C1": nn.Conv2d(1, 6, 5),
-                "C1_relu": nn.ReLU(),
-                "S2": nn.MaxPool2d(2),  # (N, 6, 12, 12)
-                "C3": nn.Conv2d(6, 16, 5),
-                "C3_dropout": nn.Dropout2d(0.5),  # whole maps
-                "C3_relu": nn.ReLU(),
-                "S4": nn.MaxPool2d(2),  # (N, 16, 4, 4)
-                "F5_flat": nn.Flatten(),
-                "F5": nn.Linear(256, 120),
-                "F5_relu": nn.ReLU(),
-                "F5_dropout": nn.Dropout(0.5),
-                "F6": nn.Linear(120, 84),
-                "F6_relu": nn.ReLU(),
-                "output": nn.Linear(84, 10),
-            }
-        )
-    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.C1 = nn.Conv2d(1, 6, 5)
+        self.C1_act = nn.ReLU()
+        self.S2 = nn.MaxPool2d(2)
+        self.C3 = nn.Conv2d(6, 16, 5)
+        self.C3_dropout = nn.Dropout2d(0.5)  # whole maps
+        self.C3_act = nn.ReLU()
+        self.S4 = nn.MaxPool2d(2)
+        self.F5 = nn.Linear(256, 120)
+        self.F5_act = nn.ReLU()
+        self.F5_dropout = nn.Dropout(0.5)
+        self.F6 = nn.Linear(120, 84)
+        self.F6_act = nn.ReLU()
+        self.output = nn.Linear(84, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (N, 10) of images (N, 1, 28, 28)."""
+        x = self.S2(self.C1_act(self.C1(x)))  # (N, 6, 24, 24), then (N, 6, 12, 12)
+        x = self.C3_act(self.C3_dropout(self.C3(x)))  # (N, 16, 8, 8)
+        x = self.S4(x)  # (N, 16, 4, 4)
+        x = x.flatten(1)  # (N, 256)
+        x = self.F5_dropout(self.F5_act(self.F5(x)))  # (N, 120)
+        x = self.F6_act(self.F6(x))  # (N, 84)
+        return self.output(x)  # (N, 10)
 
 
-def mlp(*hidden: int) -> nn.Module:
-    """784 pixels, hidden layers of so many ReLU neurons, 10 scores: 266,610 for (300, 100)."""
-    modules: dict[str, nn.Module] = {"F1_flat": nn.Flatten()}
-    width_in = 784
-    for number, width in enumerate(hidden, start=1):
-        modules[f"F{number}"] = nn.Linear(width_in, width)
-        modules[f"F{number}_relu"] = nn.ReLU()
-        width_in = width
-    modules["output"] = nn.Linear(width_in, 10)
-    return nn.Sequential(OrderedDict(modules))
+class MLP(nn.Module):
+    """784 pixels, hidden layers of ReLU neurons, 10 scores: 266,610 parameters for (300, 100)."""
+
+    def __init__(self, *hidden: int) -> None:
+        super().__init__()
+        widths = (784, *hidden)
+        modules: dict[str, nn.Module] = {}
+        for number in range(1, len(widths)):
+            modules[f"F{number}"] = nn.Linear(widths[number - 1], widths[number])
+            modules[f"F{number}_act"] = nn.ReLU()
+        self.hidden = nn.Sequential(OrderedDict(modules))
+        self.output = nn.Linear(widths[-1], 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (N, 10) of images (N, 1, 28, 28)."""
+        x = x.flatten(1)  # (N, 784)
+        x = self.hidden(x)  # (N, last width)
+        return self.output(x)  # (N, 10)
+
+
+def cifar_design(name: str, **arguments: int | str) -> Design:
+    """A design of Part 1: the tutorial's network, changed by arguments of CifarCNN.
+
+    Raises:
+        ValueError: DEPTHS has no such number of layers.
+    """
+    columns = {**CIFAR_COLUMNS, **arguments}
+    if columns["layers"] not in DEPTHS:
+        depths = ", ".join(map(str, DEPTHS))
+        raise ValueError(f"no network of {columns['layers']} layers: {depths}")
+    return Design(name, partial(CifarCNN, **columns), columns, image=(3, 32, 32))
 
 
 def mlp_design(*hidden: int) -> Design:
-    """The design of an MLP, named after its hidden layers: `300-100`."""
+    """The design of an MLP. Its name is its hidden layers: `300-100`."""
     name = "-".join(map(str, hidden))
-    return Design(name, partial(mlp, *hidden), {"hidden": name})
+    return Design(name, partial(MLP, *hidden), {"hidden": name})
 
 
-def layer_table(design: Design) -> list[Layer]:
-    """The layers of a design, with output shapes, parameters and multiply-accumulates.
-
-    Multiply-accumulates are torch's FLOP count halved: those of convolutions and full connections;
-    bias, activation and pooling count nothing.
-    """
-    with torch.random.fork_rng(devices=[]):
-        network = design.build().eval()
-    x = torch.zeros(1, *design.image)
-    rows: dict[str, Layer] = {}
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        for name, module in network.named_children():
-            before = counter.get_total_flops()
-            x = module(x)
-            layer = name.split("_")[0]
-            _, kind, _, parameters, macs = rows.get(layer, Layer(layer, "", "", 0, 0))
-            rows[layer] = Layer(
-                layer,
-                ", ".join(filter(None, [kind, _kind(module)])),
-                "x".join(str(side) for side in x.shape[1:]),
-                parameters + sum(p.numel() for p in module.parameters()),
-                macs + (counter.get_total_flops() - before) // 2,
-            )
-    return list(rows.values())
-
-
-def size(design: Design) -> tuple[int, int]:
-    """Parameters and multiply-accumulates of a design."""
-    layers = layer_table(design)
-    return sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)
-
-
-def _kind(module: nn.Module) -> str:
-    """A module in a word or two: `Conv2d 5x5`."""
-    if isinstance(module, nn.Flatten):
-        return ""
-    kind = getattr(module, "kind", type(module).__name__)
-    if isinstance(module, nn.Conv2d):
-        return f"{kind} {module.kernel_size[0]}x{module.kernel_size[1]}"
-    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
-        return f"{kind} {module.kernel_size}x{module.kernel_size}"
-    if isinstance(module, nn.Dropout | nn.Dropout2d):
-        return f"{kind} {module.p}"
-    return kind
+LENET5 = Design("lenet5", LeNet5)
+LENET5_RELU = Design("lenet5-relu", partial(LeNet5, "relu", nn.MaxPool2d))
+LENET5_2017 = Design("lenet5-2017", LeNet5_2017)

@@ -1,1 +1,1 @@
-"""The figures."""
+"""Figures from tables of results; nothing here trains or reads files."""

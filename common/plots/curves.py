@@ -1,10 +1,15 @@
-"""Curves of training: loss and accuracy by epoch, loss by step."""
+"""Curves of training, by epoch and by step; signal and gradient by layer."""
+
+import math
+from collections.abc import Sequence
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from scipy.stats import gmean
 
-from common.plots import accuracy as plotting
+from common.plots import style
 
 
 def learning_curves(
@@ -16,79 +21,75 @@ def learning_curves(
 
     Args:
         epochs: rows of the epochs table.
-        loss_line: a loss to mark, and what it is.
-        loss_name: what loss it is that was measured.
+        loss_line: a loss to mark with a horizontal line, and its label.
+        loss_name: name and unit of the loss.
     """
     title = "Loss and accuracy on the test set by epoch"
-    drawn = plotting.figure(title, plotting.caption(epochs), height=3.4)
-    for axes, column, scale in zip(
-        drawn.subplots(1, 2), ("test_loss", "test_accuracy"), (1, 100), strict=True
-    ):
-        for design, look in plotting.styles(epochs["design"].unique()).items():
+    figure = style.figure(title, style.caption(epochs), height=3.4)
+    loss, accuracy = figure.subplots(1, 2)
+    epochs = epochs.assign(test_accuracy=100 * epochs["test_accuracy"])
+    for axes, column in ((loss, "test_loss"), (accuracy, "test_accuracy")):
+        for design, line in style.styles(epochs["design"].unique()).items():
             rows = epochs[epochs["design"] == design]
-            wide = scale * rows.pivot(index="epoch", columns="seed", values=column)
-            axes.plot(wide.index, wide, linewidth=0.5, alpha=0.6, **look)
-            axes.plot(wide.index, wide.mean(axis=1), linewidth=2, label=design, **look)
+            seeds_and_mean(axes, rows, "epoch", column, line, label=design)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-    loss, accuracy = drawn.axes
-    loss.set_ylabel(f"test loss ({loss_name})")
-    loss.set_yscale("log")
+    loss.set(ylabel=f"test loss ({loss_name})", yscale="log")
     loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    loss.yaxis.set_major_formatter("{x:g}")  # 0.05 rather than 5 x 10^-2
+    loss.yaxis.set_major_formatter("{x:g}")  # 0.05 instead of 5 x 10^-2
     loss.yaxis.set_minor_formatter(NullFormatter())
     if loss_line:
         loss.axhline(loss_line[0], color="0.3", linewidth=1, label=loss_line[1])
         loss.legend(fontsize=8)
     accuracy.set_ylabel("test accuracy (%)")
-    low = 100 * epochs.loc[epochs["epoch"] > 1, "test_accuracy"].min()
-    if low > 90:  # the first epoch would leave no room for the others
-        accuracy.set_ylim(low - 0.5, 100)
+    lowest = epochs.loc[epochs["epoch"] > 1, "test_accuracy"].min()
+    if lowest > 90:  # with the first epoch, the others would have no room
+        accuracy.set_ylim(lowest - 0.5, 100)
     accuracy.legend(fontsize=8, loc="lower right")
-    return drawn
+    return figure
+
+
+def seeds_and_mean(
+    axes: Axes, rows: pd.DataFrame, x: str, y: str, line: dict[str, str], **mean: str
+) -> None:
+    """Column `y` against column `x`: every seed thin, the mean thick and with the style `mean`."""
+    wide = rows.pivot(index=x, columns="seed", values=y)
+    axes.plot(wide.index, wide, linewidth=0.5, alpha=0.6, **line)
+    axes.plot(wide.index, wide.mean(axis=1), linewidth=2, **line, **mean)
 
 
 def loss_curve(loss: pd.DataFrame) -> Figure:
-    """Training loss by step, each point the mean of the steps since the one before."""
-    batch = loss["batch_size"].iloc[0]
-    drawn = plotting.figure("Training loss", plotting.caption(loss), height=3.4)
-    axes = drawn.subplots()
-    for design, look in plotting.styles(loss["design"].unique()).items():
-        wide = loss[loss["design"] == design].pivot(
-            index="step", columns="seed", values="train_loss"
-        )
-        axes.plot(wide.index, wide, linewidth=0.5, alpha=0.6, **look)
-        axes.plot(wide.index, wide.mean(axis=1), linewidth=2, label=f"{design}, mean", **look)
-    axes.set_xlabel(f"training step (batches of {batch} images)")
+    """Training loss by step; each point is the mean over the steps since the point before."""
+    figure = style.figure("Training loss", style.caption(loss), height=3.4)
+    axes = figure.subplots()
+    for design, line in style.styles(loss["design"].unique()).items():
+        rows = loss[loss["design"] == design]
+        seeds_and_mean(axes, rows, "step", "train_loss", line, label=f"{design}, mean")
+    axes.set_xlabel(f"training step (batches of {loss['batch_size'].iloc[0]} images)")
     axes.set_ylabel("training loss (cross-entropy, nats)")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    return drawn
+    return figure
 
 
 def training_and_test_curves(epochs: pd.DataFrame, augmented: bool = False) -> Figure:
-    """Loss by epoch in training and on the test set, a panel a design: means, and every seed.
+    """Loss by epoch in training and on the test set, one panel per design: seeds and means.
 
-    Both high: under-trained. Training low and test rising: overfitted. The loss in training is of
-    the images as they were trained with, which are harder where they are `augmented`.
+    Both high: underfitting. Training low and test rising: overfitting. With `augmented`, the
+    training loss is that of augmented images, which are harder.
     """
     designs = list(epochs["design"].unique())
     columns = min(4, len(designs))
-    lines = -(-len(designs) // columns)
-    varied = ", of varied images" if augmented else ""
-    title = f"Loss in training (dashed{varied}) and on the test set"
-    drawn = plotting.figure(title, plotting.caption(epochs), height=2.1 * lines + 0.8)
-    panels = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    lines = math.ceil(len(designs) / columns)
+    title = f"Loss in training (dashed{', of varied images' * augmented}) and on the test set"
+    figure = style.figure(title, style.caption(epochs), height=2.1 * lines + 0.8)
+    panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    training, test = ({"color": style.COLOURS[i], "linestyle": style.LINES[i]} for i in (1, 0))
     for design, axes in zip(designs, panels.flat, strict=False):
         rows = epochs[epochs["design"] == design]
-        for column, colour, line in (
-            ("train_loss", plotting.COLOURS[1], "--"),
-            ("test_loss", plotting.COLOURS[0], "-"),
-        ):
-            wide = rows.pivot(index="epoch", columns="seed", values=column)
-            axes.plot(wide.index, wide, line, color=colour, linewidth=0.5, alpha=0.6)
-            axes.plot(wide.index, wide.mean(axis=1), line, color=colour, linewidth=2, marker=".")
+        seeds_and_mean(axes, rows, "epoch", "train_loss", training, marker=".")
+        seeds_and_mean(axes, rows, "epoch", "test_loss", test, marker=".")
         axes.set_title(design, fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(5 if columns > 2 else 10, integer=True))
         axes.grid(alpha=0.3)
@@ -96,7 +97,38 @@ def training_and_test_curves(epochs: pd.DataFrame, augmented: bool = False) -> F
         axes.set_axis_off()
     for axes in panels[:, 0]:
         axes.set_ylabel("loss (nats)")
-    for axes in panels.flat[max(0, len(designs) - columns) : len(designs)]:  # with none below
+    for axes in panels.flat[max(0, len(designs) - columns) : len(designs)]:  # with no panel below
         axes.set_xlabel("epoch")
         axes.tick_params(labelbottom=True)
-    return drawn
+    return figure
+
+
+def signal_and_gradient(frame: pd.DataFrame, order: Sequence[str]) -> Figure:
+    """Signal and gradient of every layer before training: every seed, and geometric means.
+
+    Args:
+        frame: a row per run and layer, layers in the order of the network: the key columns, layer,
+            signal, gradient.
+        order: the designs to show, if `frame` has them.
+    """
+    designs = [design for design in order if design in set(frame["design"])]
+    title = "Before training: what reaches each layer, forwards and backwards"
+    figure = style.figure(title, style.caption(frame), height=3.4)
+    signal, gradient = figure.subplots(1, 2)
+    for axes, column in ((signal, "signal"), (gradient, "gradient")):
+        for design, line in style.styles(designs).items():
+            rows = frame[frame["design"] == design]
+            wide = rows.pivot(index="layer", columns="seed", values=column)
+            wide = wide.loc[rows["layer"].unique()]
+            layers = range(1, len(wide) + 1)
+            # A dashed line on a solid one: thinner and on top, so that both are visible.
+            width = {"linewidth": 2.4, "zorder": 2} if line["linestyle"] == "-" else {"zorder": 3}
+            axes.plot(layers, wide, linewidth=0.4, alpha=0.5, color=line["color"])
+            axes.plot(layers, gmean(wide, axis=1), label=design, marker=".", **line, **width)
+        axes.set(xlabel="layer with weights, from the input", yscale="log")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    signal.set_ylabel("spread of outputs over images")
+    gradient.set_ylabel("gradient of the weights (rms)")
+    signal.legend(fontsize=7)
+    return figure

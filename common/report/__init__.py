@@ -1,1 +1,1 @@
-"""REPORT.md."""
+"""The report."""

@@ -1,93 +1,226 @@
-"""Files that are never seen half written, and that one process at a time writes."""
+"""Files that are never seen half written, and CSV files that are read with pandas."""
 
 import csv
+import errno
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import filelock
+import pandas as pd
 import torch
 from torch import Tensor
 
 from common import LabError
+from common.results.columns import Kinds, Value, write_cell
+
+PATIENCE = 5.0  # seconds to try again while another program, a virus scanner perhaps, has the file
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}  # of some network disks
+
+
+def read_table(
+    path: Path,
+    kinds: Kinds,
+    unique: Sequence[str],
+    defaults: Mapping[str, Value] | None = None,
+) -> pd.DataFrame:
+    """A CSV file as a table with the types `kinds`; an empty one without a file.
+
+    Args:
+        path: the file.
+        kinds: its columns, in order.
+        unique: no two rows have the same values in these columns.
+        defaults: columns that an older file lacks, with the value of its rows; an empty cell means
+            this value too. With defaults, the file may have unknown columns after `design` (a
+            design's argument that an edit has removed); they stay text.
+
+    Raises:
+        LabError: the file is damaged; with its name and the line.
+    """
+    return typed(read_cells(path, kinds, unique, defaults), kinds)
+
+
+def read_cells(
+    path: Path,
+    kinds: Kinds,
+    unique: Sequence[str],
+    defaults: Mapping[str, Value] | None = None,
+) -> pd.DataFrame:
+    """The cells of a CSV file as text, checked. Arguments and errors as for `read_table`."""
+    defaults = defaults or {}
+    try:
+        header, *rows = cell_rows(path) or [[]]
+        columns = with_unknown(header, kinds, defaults)
+        cells = pd.DataFrame(rows, columns=header, dtype=object)
+        for name, value in defaults.items():
+            cells[name] = cells[name].replace("", str(value)) if name in cells else str(value)
+        cells = cells[columns]
+        twice = typed(cells, kinds).duplicated(list(unique))
+        if twice.any():
+            raise Damage("the row is in the file twice", int(twice.argmax()))
+    except FileNotFoundError:
+        return pd.DataFrame(columns=list(kinds), dtype=object)
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror}; mend that or move it away"
+        raise LabError(message) from error
+    except Damage as error:
+        message = f"{path}, line {error.row + 2}: {error}; mend it or move the file away"
+        raise LabError(message) from error
+    return cells
+
+
+class Damage(ValueError):
+    """A CSV file is damaged; `row` counts the rows after the header from 0."""
+
+    def __init__(self, message: str, row: int = -1) -> None:
+        super().__init__(message)
+        self.row = row
+
+
+def cell_rows(path: Path) -> list[list[str]]:
+    """The cells of every row, the header first; pandas would fill a row with too few cells.
+
+    Raises:
+        Damage: a row has too few or too many cells, or is no text.
+    """
+    content, rows = path.read_bytes(), []
+    try:
+        text = content.decode("utf-8-sig")  # a spreadsheet may have added a mark
+    except UnicodeDecodeError as error:
+        raise Damage("not UTF-8 text", content.count(b"\n", 0, error.start) - 1) from error
+    if "\0" in text:
+        raise Damage("a byte is 0", text.count("\n", 0, text.index("\0")) - 1)
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), strict=True):
+            if rows and len(row) != len(rows[0]):
+                raise Damage(f"{len(row)} cells instead of {len(rows[0])}", len(rows) - 1)
+            rows.append(row)
+    except csv.Error as error:
+        raise Damage(f"wrong quotes ({error})", len(rows) - 1) from error
+    return rows
+
+
+def with_unknown(present: list[str], kinds: Kinds, defaults: Mapping[str, Value]) -> list[str]:
+    """The columns of a table, with the unknown ones that its file has after `design`.
+
+    Raises:
+        Damage: the file has other columns.
+    """
+    names, unknown, end = list(kinds), [], 0
+    if defaults and "design" in kinds:
+        start = names.index("design") + 1
+        end = next(i for i in range(start, len(names)) if names[i] not in defaults)
+        if {"design", names[end]} <= set(present):
+            between = present[present.index("design") : present.index(names[end])]
+            unknown = [name for name in between if name not in kinds]
+    known = [name for name in present if name not in unknown]
+    expected = [name for name in names if name in known or name not in defaults]
+    if known != expected or len(set(present)) < len(present):
+        raise Damage(f"the columns are not {','.join(names)}")
+    return [*names[:end], *unknown, *names[end:]]
+
+
+def typed(cells: pd.DataFrame, kinds: Kinds) -> pd.DataFrame:
+    """Cells of text as values; a column that `kinds` does not have stays text.
+
+    Raises:
+        Damage: a cell is not of its column's type.
+    """
+    patterns = {int: r"-?\d{1,18}", float: r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf"}
+    values = {}
+    for name in cells:
+        kind, column = kinds.get(name, str), cells[name].astype(object)
+        if kind is not str:
+            codes, texts = pd.factorize(column)  # most columns have few different texts
+            wrong = ~pd.Series(texts, dtype=str).str.fullmatch(patterns[kind]).to_numpy(dtype=bool)
+            if wrong.any():
+                row = int(wrong[codes].argmax())
+                number = "whole number" if kind is int else "number"
+                raise Damage(f"{name} is not a {number}: {column.iloc[row]!r}", row)
+            column = texts.astype("int64" if kind is int else "float64")[codes]
+        values[name] = column
+    return pd.DataFrame(values, columns=list(cells.columns))
+
+
+def merge_table(
+    path: Path,
+    key: Sequence[str],
+    rows: pd.DataFrame,
+    unique: Sequence[str] = (),
+    defaults: Mapping[str, Value] | None = None,
+) -> None:
+    """Write `rows` in place of those in the file that have the same values in the columns `key`.
+
+    The other rows of the file stay. All are sorted by `key`. `unique` and `defaults`: as for
+    `read_table`; `unique` is by default `key`.
+    """
+    key, whole = list(key), pd.api.types.is_integer_dtype
+    kinds = {
+        name: int if whole(rows[name]) else float if rows[name].dtype.kind == "f" else str
+        for name in rows
+    }
+    with locked(path.with_suffix(".lock"), wait=60):
+        table = read_table(path, kinds, unique or key, defaults)
+        rows = rows.assign(**{name: "" for name in table if name not in rows})[list(table)]
+        new = set(rows[key].itertuples(index=False, name=None))
+        stays = [values not in new for values in table[key].itertuples(index=False, name=None)]
+        table = pd.concat([table[stays], rows]) if any(stays) else rows
+        table = table.sort_values(key, kind="stable")
+        lines = [
+            [write_cell(*cell) for cell in zip(table.columns, row, strict=True)]
+            for row in table.itertuples(index=False, name=None)
+        ]
+        write_csv(path, [list(table.columns), *lines])
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Write rows of cells, the header among them, in one piece."""
-    with replacing(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
+    """Write rows of cells, the header first, in one piece."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def save_weights(path: Path, key: Sequence[str | int | float], weights: dict[str, Tensor]) -> None:
-    """Write a state dict, and the run it is of, in one piece; `sweep.trained` reads it."""
-    whole = io.BytesIO()
-    # Given a path, torch.save would report a full disk as a RuntimeError.
-    torch.save({"run": list(key), "weights": weights}, whole)
-    with replacing(path) as beside:
-        beside.write_bytes(whole.getvalue())
+def save_weights(path: Path, run: list[str | int | float], weights: dict[str, Tensor]) -> None:
+    """Write a state dict, with the run that it belongs to, in one piece."""
+    content = io.BytesIO()
+    # With a path, torch.save would report a full disk as a RuntimeError.
+    torch.save({"run": run, "weights": weights}, content)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getvalue())
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file; the system lets go of it when the process ends, however it ends.
+def locked(path: Path, wait: float = 0) -> Iterator[None]:
+    """Hold a lock file; the system releases it when the process ends, however it ends.
 
     Raises:
-        LabError: another process holds it, or it cannot be made.
+        LabError: another process holds it after `wait` seconds, or it cannot be made.
     """
+    lock = filelock.FileLock(path, timeout=wait)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a")  # noqa: SIM115
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    with file:
-        try:
-            if os.name == "nt":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise LabError(
-                f"another sweep writes to {path.with_suffix('.csv')}: wait for it, or name "
-                "another folder with --results-dir"
-            ) from error
-        yield
-
-
-_held: set[Path] = set()
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Wait for the turn to change what scripts that run at the same time share in a folder.
-
-    A lock of the folder itself, which leaves nothing behind; it may be taken again within. Windows
-    has none, nor have some file systems of networks: there two scripts that end in the same moment
-    may disturb each other.
-    """
-    folder = folder.resolve()
-    if os.name == "nt" or folder in _held:
-        yield
-        return
-    import fcntl
-
+        with warnings.catch_warnings():
+            # Of filelock, before it makes do with a file that a killed process would leave.
+            warnings.simplefilter("error", UserWarning)
+            lock.acquire()
+    except filelock.Timeout as error:
+        raise LabError(
+            f"another sweep writes to {path.with_suffix('.csv')}: wait for it, or name another "
+            "folder with --results-dir"
+        ) from error
+    except (OSError, NotImplementedError, UserWarning) as error:
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            raise cannot_write(path, error) from error
+        message = "this disk has no locks: run only one script at a time that writes here"
+        print(f"{path.parent}: {message}", file=sys.stderr)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        _held.add(folder)
         yield
     finally:
-        _held.discard(folder)
-        os.close(handle)
+        lock.release()
 
 
 def cannot_write(path: Path, error: OSError) -> LabError:
@@ -100,19 +233,30 @@ def cannot_write(path: Path, error: OSError) -> LabError:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, which takes the place of `path` once it is whole.
+    """A temporary path to write to. The file then takes the name `path`, when it is complete.
 
     Raises:
-        LabError: it cannot be written; `path` is as it was.
+        LabError: it cannot be written; `path` is as before.
     """
-    beside = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        with open(beside, "rb+") as file:
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())  # before the name points to it, or a power cut loses both
-        os.replace(beside, path)
     except OSError as error:
         with suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
         raise cannot_write(path, error) from error
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError as error:
+            if time.monotonic() > deadline:
+                rest = f"the new content is in {temporary}"
+                raise LabError(f"{cannot_write(path, error)}; {rest}") from error
+            time.sleep(0.1)
+        except OSError as error:
+            raise cannot_write(path, error) from error

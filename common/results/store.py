@@ -1,254 +1,172 @@
-"""The result files: their columns, reading, and writing so that no reader ever sees half a file.
+"""The result files of one experiment: the runs that are there, and adding one.
 
-The files of runs start with the same key columns, which name a run. `<experiment>.csv` is written
-last and so commits it: rows elsewhere without a row there are what an interruption left behind.
-Files of means start with the part of the key that they are of.
+The tables of runs begin with the same key columns and the fingerprint, which together name a run.
+`<experiment>.csv` is written last and so commits it: rows of other tables without a row there are
+what an interruption has left.
 """
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from common import LabError
-from common.results.files import alone_in, locked, write_csv
+from common.models.design import layer_table
+from common.results.columns import (
+    FINGERPRINT,
+    RECIPE_KEY,
+    RECIPE_KINDS,
+    ROW_NAMES,
+    TABLES,
+    Value,
+    write_cell,
+)
+from common.results.files import locked, merge_table, read_cells, typed, write_csv
+from common.training.loop import Run
 
-Key = tuple[str | int | float, ...]
-
-RECIPE_KEY = ("recipe", "epochs", "batch_size", "lr", "momentum")
-TRAINING_KEY = (*RECIPE_KEY, "seed")
-
-# The files of an experiment, and their columns after the key; "runs" has no suffix. It,
-# epochs and classes belong to every experiment, the others to those that draw them.
-TABLES = {
-    "epochs": (
-        *("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"),
-    ),
-    "classes": ("class", "correct", "total", "accuracy"),
-    "confusion": ("class", "predicted", "count"),
-    "loss": ("step", "train_loss"),
-    "variations": ("variation", "test_loss", "test_accuracy"),
-    "runs": (
-        *("parameters", "macs", "train_loss", "train_accuracy", "test_loss", "test_accuracy"),
-        *("train_seconds", "threads", "device", "torch"),
-    ),
-}
-
-# How many of these name a row within its run.
-ROW_NAMES = {"epochs": 1, "classes": 1, "confusion": 2, "loss": 1, "variations": 1, "runs": 0}
-
-LAYER_COLUMNS = ("layer", "kind", "output", "parameters", "macs")
-
-TEXT = {
-    *("dataset", "design", "activation", "hidden", "recipe", "class", "predicted", "variation"),
-    *("device", "torch", "layer", "kind", "output", "operator", "variant", "noisy", "bound"),
-    *("method", "factor", "size", "best", "worst", "baseline", "change"),
-    *("network", "distortions", "experiment"),
-}
-INTEGERS = {
-    *("c1", "c3", "layers", "epochs", "batch_size", "seed", "parameters", "macs", "threads"),
-    *("epoch", "correct", "total", "count", "step", "n", "levels", "images", "comparisons"),
-    *("flops", "parameter_bytes", "input_bytes", "traffic_bytes", "calls", "freedom"),
-}
-
-
-def read_cell(column: str, text: str) -> str | int | float:
-    """The value of a cell; raises ValueError if the text is no such value."""
-    if column in TEXT:
-        return text
-    return int(text) if column in INTEGERS else float(text)
-
-
-def write_cell(column: str, value: str | int | float) -> str:
-    """A value as a cell: key columns exactly, what was measured to six significant digits."""
-    exact = column in TEXT or column in INTEGERS or column in TRAINING_KEY
-    return str(value) if exact else f"{value:.6g}"
+Identity = tuple[Value, ...]
 
 
 class Results:
-    """The result files of one experiment, read when made, written whenever a run is added.
+    """The result files of one experiment. They are read at the start, and written with every run.
 
     Args:
-        folder: the results folder; made when the first run is written.
+        folder: the results folder; the first write makes it.
         experiment: a script's name without `.py`.
-        design_columns: the key columns of the experiment's design arguments.
-        extras: what is kept beside runs, epochs and classes: keys of TABLES.
+        design_columns: the columns of the designs' arguments, with their defaults. A row of a file
+            that is older than a column has the default.
+        extras: tables besides runs, epochs and classes: keys of TABLES.
 
     Raises:
-        LabError: a file is not what was written: it is named, with the line, and left alone.
+        LabError: a file is damaged. It is named, with the line, and stays as it is.
     """
 
     def __init__(
         self,
         folder: Path,
         experiment: str,
-        design_columns: Sequence[str] = (),
+        design_columns: Mapping[str, str | int] | None = None,
         extras: Sequence[str] = (),
     ) -> None:
-        self.folder = folder
-        self.experiment = experiment
-        self.key_columns = ("dataset", "design", *design_columns, *TRAINING_KEY)
+        self.folder, self.experiment = folder, experiment
+        design_columns = design_columns or {}
+        self.defaults = {**design_columns, FINGERPRINT: ""}
+        self.kinds = {"dataset": str, "design": str}
+        self.kinds |= {name: type(default) for name, default in design_columns.items()}
+        self.kinds |= {**RECIPE_KINDS, "seed": int, FINGERPRINT: str}
+        self.key_columns = [name for name in self.kinds if name != FINGERPRINT]
         # "runs" comes last: its row commits the run.
-        self.tables = ("epochs", "classes", *extras, "runs")
+        self.tables = ["epochs", "classes", *extras, "runs"]
         self.read()
 
     def read(self) -> None:
-        """Read the files; rows of runs that `<experiment>.csv` does not hold are dropped."""
-        rows = {table: self._read(table) for table in self.tables}
-        self._rows = {
-            table: {key: cells for key, cells in rows[table].items() if key in rows["runs"]}
-            for table in self.tables
-        }
+        """Read the files. Rows of runs that `<experiment>.csv` does not have are left out."""
+        self._columns: dict[str, list[str]] = {}
+        self._rows: dict[str, dict[Identity, list[list[str]]]] = {}
+        for table in reversed(self.tables):
+            kinds = {**self.kinds, **TABLES[table]}
+            unique = [*self.kinds, *ROW_NAMES[table]]
+            cells = read_cells(self.path(table), kinds, unique, self.defaults)
+            self._columns[table] = list(cells.columns)
+            rows = self._rows[table] = {}
+            identities = typed(cells[list(self.kinds)], self.kinds)
+            for run, row in zip(
+                identities.itertuples(index=False, name=None),
+                cells.to_numpy().tolist(),
+                strict=True,
+            ):
+                if table == "runs" or run in self._rows["runs"]:
+                    rows.setdefault(run, []).append(row)
 
-    def drop_incomplete(self) -> None:
-        """Forget runs that lack rows in some table: they are to be trained again."""
-        for rows in self._rows.values():
-            for key in [key for key in rows if key not in self]:
-                del rows[key]
+    def __contains__(self, run: Run) -> bool:
+        return self.complete(self.identity(run))
 
-    def __contains__(self, key: Key) -> bool:
-        return all(key in rows for rows in self._rows.values())
+    def identity(self, run: Run) -> Identity:
+        """The values that name a run in these files: key and fingerprint."""
+        key = run.key
+        return (*(key.get(c, self.defaults.get(c)) for c in self.key_columns), run.fingerprint)
 
     def path(self, table: str = "runs") -> Path:
-        """Where a table is kept."""
+        """The file of a table."""
         suffix = "" if table == "runs" else f"_{table}"
         return self.folder / f"{self.experiment}{suffix}.csv"
 
-    def weights_path(self, key: Key) -> Path:
-        """Where the final weights of a run are kept."""
-        return self.folder / "weights" / ("_".join(map(str, (self.experiment, *key))) + ".pt")
-
-    def columns(self, table: str) -> tuple[str, ...]:
-        """All columns of a table."""
-        return (*self.key_columns, *TABLES[table])
-
-    def beside(self) -> list[str]:
-        """What the names of the further files there are end in: `_epochs`, ..."""
-        paths = self.folder.glob(f"{self.experiment}_*.csv")
-        return sorted(path.stem.removeprefix(self.experiment) for path in paths)
+    def weights_path(self, run: Run) -> Path:
+        """The file of the final weights of a run."""
+        name = "_".join(map(str, (self.experiment, *self.identity(run))))
+        return self.folder / "weights" / f"{name}.pt"
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the files for writing, and read again what others have written before.
 
         Raises:
-            LabError: another sweep of this experiment holds them, or they cannot be written;
-                now rather than after hours of training.
+            LabError: another sweep of this experiment holds them, or they cannot be written: now
+                and not after hours of training.
         """
         with locked(self.folder / f"{self.experiment}.lock"):
             self.read()
             yield
 
-    def add(self, key: Key, rows: dict[str, list[tuple]]) -> None:
-        """Put a run, with its rows of every table, in the place of an earlier one of the same key.
+    def add(self, run: Run, rows: Mapping[str, Sequence[Mapping[str, Value]]]) -> None:
+        """Add a run with its rows of every table; it replaces an earlier one of the same identity.
 
         Raises:
             LabError: a file cannot be written.
         """
+        identity = self.identity(run)
+        name = dict(zip(self.kinds, identity, strict=True))
         for table in self.tables:
-            self._rows[table][key] = [
-                [write_cell(*cell) for cell in zip(self.columns(table), (*key, *row), strict=True)]
-                for row in rows[table]
+            columns = self._columns[table]
+            self._rows[table][identity] = [
+                [write_cell(c, {**name, **row}.get(c, "")) for c in columns] for row in rows[table]
             ]
         for table in self.tables:
-            lines = [self.columns(table)]
-            for _, cells in sorted(self._rows[table].items()):
-                lines.extend(cells)
-            write_csv(self.path(table), lines)
+            lines = [line for _, lines in sorted(self._rows[table].items()) for line in lines]
+            write_csv(self.path(table), [self._columns[table], *lines])
 
-    def add_layers(self, layers: dict[Key, list[tuple]]) -> None:
-        """Put the layer tables of designs, by name and arguments, into `<experiment>_layers.csv`.
-
-        Designs have no seed or recipe, so this file has only the design's part of the key.
-        """
-        key = len(self.key_columns) - len(TRAINING_KEY) - 1
-        columns = (*self.key_columns[1 : 1 + key], *LAYER_COLUMNS)
-        rows = [(*name, *row) for name, table in layers.items() for row in table]
-        merge_csv(self.path("layers"), columns, key, rows, unique=key + 1)
-
-    def frame(self, table: str = "runs", cells: Iterable[Key] | None = None) -> pd.DataFrame:
-        """A table, typed; only the runs of `cells` (keys without the seed) if these are given."""
-        chosen = None if cells is None else set(cells)
+    def add_layers(self, runs: Sequence[Run]) -> None:
+        """Write the layers of the runs' designs to `<experiment>_layers.csv`."""
+        columns = self.key_columns[1 : -len(RECIPE_KEY) - 1]
+        designs = {
+            tuple(run.key.get(column, self.defaults.get(column)) for column in columns): run.design
+            for run in runs
+        }
         rows = [
-            [read_cell(*cell) for cell in zip(self.columns(table), row, strict=True)]
-            for key, rows in sorted(self._rows[table].items())
-            if chosen is None or key[:-1] in chosen
+            dict(zip(columns, key, strict=True)) | vars(layer)
+            for key, design in designs.items()
+            for layer in layer_table(design)
+        ]
+        unique = [*columns, "layer"]
+        merge_table(self.path("layers"), columns, pd.DataFrame(rows), unique, self.defaults)
+
+    def select(self, runs: Sequence[Run] | None = None, table: str = "runs") -> pd.DataFrame:
+        """The rows of complete runs, sorted by key: of the same kinds as `runs`, with any seed.
+
+        The fingerprint is that of today's code. Without `runs`: the rows of all.
+        """
+        kinds = None if runs is None else {without_seed(self.identity(run)) for run in runs}
+        rows = [
+            row
+            for identity, rows in sorted(self._rows[table].items())
+            if (kinds is None or without_seed(identity) in kinds) and self.complete(identity)
             for row in rows
         ]
-        return pd.DataFrame(rows, columns=list(self.columns(table)))
+        cells = pd.DataFrame(rows, columns=self._columns[table], dtype=str)
+        return typed(cells, {**self.kinds, **TABLES[table]})
 
-    def _read(self, table: str) -> dict[Key, list[list[str]]]:
-        """The cells of each run's rows."""
-        key = len(self.key_columns)
-        rows: dict[Key, list[list[str]]] = {}
-        unique = key + ROW_NAMES[table]
-        for values, cells in read_csv(self.path(table), self.columns(table), unique):
-            rows.setdefault(tuple(values[:key]), []).append(cells)
-        return rows
+    def outdated(self, runs: Sequence[Run]) -> int:
+        """How many runs have the key of `runs`, with any seed, and another fingerprint."""
+        kinds = {without_seed(self.identity(run)) for run in runs}
+        keys = {kind[:-1] for kind in kinds}
+        stored = map(without_seed, filter(self.complete, self._rows["runs"]))
+        return sum(kind[:-1] in keys and kind not in kinds for kind in stored)
 
-
-def read_csv(
-    path: Path, columns: Sequence[str], unique: int
-) -> list[tuple[list[str | int | float], list[str]]]:
-    """The rows of a CSV file, as values and as the cells they stand in; none without a file.
-
-    Args:
-        path: the file.
-        columns: what its first line must be.
-        unique: no two rows may share the values of so many columns.
-
-    Raises:
-        LabError: the file, and the line, that is not what was written.
-    """
-    rows, names = [], set()
-    try:
-        # utf-8-sig and newline="": a spreadsheet may have added a mark and its own line ends.
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            if next(reader, None) != list(columns):
-                raise ValueError(f"the columns are not {','.join(columns)}")
-            for cells in reader:
-                if len(cells) != len(columns):
-                    raise ValueError(f"{len(cells)} cells, not {len(columns)}")
-                values = [read_cell(*cell) for cell in zip(columns, cells, strict=True)]
-                if tuple(values[:unique]) in names:
-                    raise ValueError("the row stands there twice")
-                names.add(tuple(values[:unique]))
-                rows.append((values, cells))
-    except FileNotFoundError:
-        return []
-    except (ValueError, csv.Error) as error:  # also UnicodeDecodeError
-        line = max(1, reader.line_num)
-        raise LabError(f"{path}, line {line}: {error}; mend it or move the file away") from error
-    except OSError as error:
-        raise LabError(
-            f"cannot read {path}: {error.strerror}; mend that or move it away"
-        ) from error
-    return rows
+    def complete(self, identity: Identity) -> bool:
+        """Whether a run has rows in every table."""
+        return all(identity in rows for rows in self._rows.values())
 
 
-def merge_csv(
-    path: Path,
-    columns: Sequence[str],
-    key: int,
-    rows: Iterable[Sequence[str | int | float]],
-    unique: int | None = None,
-) -> None:
-    """Write `rows`, in place of those that share the values of their first `key` columns.
-
-    Other rows of the file stay; groups of equal keys are sorted by them. `unique` is as for
-    `read_csv`, by default `key`.
-    """
-    fresh: dict[Key, list[list[str]]] = {}
-    for row in rows:
-        cells = [write_cell(*cell) for cell in zip(columns, row, strict=True)]
-        fresh.setdefault(tuple(row[:key]), []).append(cells)
-    with alone_in(path.parent):
-        groups: dict[Key, list[list[str]]] = {}
-        for values, cells in read_csv(path, columns, unique or key):
-            groups.setdefault(tuple(values[:key]), []).append(cells)
-        groups.update(fresh)
-        lines = [cells for _, group in sorted(groups.items()) for cells in group]
-        write_csv(path, [columns, *lines])
+def without_seed(identity: Identity) -> Identity:
+    """What all seeds of a design and recipe have in common."""
+    return (*identity[:-2], identity[-1])

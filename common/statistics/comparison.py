@@ -1,171 +1,168 @@
-"""Designs compared with a baseline, and factors: the tables, in the results and on the terminal."""
+"""Designs compared with a baseline: differences of mean accuracies, intervals and p-values."""
 
-import textwrap
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from common.console import p_value
-from common.results.store import Results, merge_csv
-from common.statistics.effects import effect, eta_squared_two
-from common.statistics.intervals import (
-    Difference,
-    Mean,
-    converged,
-    differences,
-    mean_or_wilson,
-    wilson,
-)
+from common.statistics.intervals import LEVEL, Mean, converged, mean_or_wilson, wilson
 
-DIFFERENCE = ("difference", "difference_low", "difference_high", "p", "correlation", "method")
+SEEDS_FOR_SPREADS = 5  # fewer seeds cannot show that spreads differ
+
+Pair = tuple[pd.Series, pd.Series]  # accuracies of a design and of the baseline, by seed
 
 
-def report(frames: dict[str, pd.DataFrame], results: Results, baseline: str) -> None:
-    """Compare, print, and keep the table in `<experiment>_summary.csv`.
+class Difference(NamedTuple):
+    """A design's mean minus the baseline's, with a 95 % interval and a p-value.
 
-    Its rows hold for the baseline and the number of designs they were compared with; nothing is
-    kept of designs without their baseline.
+    Interval and p-value hold for all comparisons of a table together. `correlation` is between the
+    two designs, over the seeds that both have. The default is a design that cannot be compared.
     """
-    key = results.key_columns[:-1]
-    table = compare(frames["runs"], key, baseline, test_images(frames["classes"]))
-    print_untrained(table, frames["classes"]["class"].nunique(), test_images(frames["classes"]))
-    if baseline not in set(table["design"]):
-        return
-    print_differences(table, baseline)
-    table.insert(len(key), "baseline", baseline)
-    table.insert(len(key) + 1, "comparisons", len(table) - 1)
-    rows = table.itertuples(index=False)
-    merge_csv(results.path("summary"), table.columns, len(key) + 2, rows)
+
+    difference: float = np.nan
+    difference_low: float = np.nan
+    difference_high: float = np.nan
+    p: float = np.nan
+    correlation: float = np.nan
+    method: str = ""
 
 
-def test_images(classes: pd.DataFrame) -> int:
-    """How many images a run was tested on."""
-    run = classes.columns[: list(classes.columns).index("class")]
-    return int(classes.groupby(list(run))["total"].sum().iloc[0])
+@contextmanager
+def constants_allowed() -> Iterator[None]:
+    """No warnings of scipy for values that are all equal: a network may stay at 10 %."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
-def compare(runs: pd.DataFrame, key: Sequence[str], baseline: str, tested: int) -> pd.DataFrame:
-    """A row a design: its mean over seeds, and its difference from the baseline.
+def compare(runs: pd.DataFrame, key: Sequence[str], baseline: str, images: int) -> pd.DataFrame:
+    """A row per design: its mean over seeds, and its difference from the baseline.
 
-    A design of one seed has the interval that its `tested` images give (Wilson's), and no
-    difference.
+    With one seed the interval is Wilson's, for `images` test images, and there is no difference.
 
     Returns the columns `key`, those of Mean and those of Difference.
     """
-    values = {
+    accuracies = {
         design: rows.set_index("seed")["test_accuracy"]
         for design, rows in converged(runs).groupby("design", sort=False)
     }
-    several = {design: rows for design, rows in values.items() if len(rows) > 1}
-    found = differences(several, baseline) if baseline in several and len(several) > 1 else {}
-    none = Difference(*[np.nan] * 5, method="")
-    rows = []
-    for design, given in runs.groupby("design", sort=False):
-        mean = mean_or_wilson(values.get(design, []), tested)
-        rows.append((*given.iloc[0][list(key)], *mean, *found.get(design, none)))
-    return pd.DataFrame(rows, columns=[*key, *Mean._fields, *DIFFERENCE])
+    several = {design: values for design, values in accuracies.items() if len(values) > 1}
+    possible = baseline in several and len(several) > 1
+    by_design = differences(several, baseline) if possible else {}
+    rows = [
+        first[list(key)].to_dict()
+        | mean_or_wilson(accuracies.get(first["design"], []), images)._asdict()
+        | by_design.get(first["design"], Difference())._asdict()
+        for _, first in runs.drop_duplicates("design").iterrows()
+    ]
+    return pd.DataFrame(rows, columns=[*key, *Mean._fields, *Difference._fields])
 
 
-def print_untrained(table: pd.DataFrame, classes: int, tested: int) -> None:
-    """Which designs the recipe does not train: their mean is what guessing may give."""
-    _, most = wilson(round(tested / classes), tested)
-    untrained = table[table["mean"] <= most]
-    if len(untrained):
-        names = ", ".join(untrained["design"])
-        print(f"\nnot trained by this recipe, at chance ({100 / classes:.0f} %): {names}")
+def test_images(classes: pd.DataFrame) -> int:
+    """The number of test images of a run, from the table of classes."""
+    return int(classes.drop_duplicates("class")["total"].sum())
 
 
-def print_differences(table: pd.DataFrame, baseline: str) -> None:
-    """What the seeds show of every design against the baseline, and what they do not.
+def guessing(classes: pd.DataFrame) -> float:
+    """The highest accuracy that guessing explains, from the table of classes.
 
-    `table` is that of `compare`, accuracies as fractions.
+    The most frequent class as the answer to everything, and Wilson's interval above it.
     """
-    compared = table[table["design"] != baseline]
-    if compared.empty:
-        return
-    tested = compared[compared["difference"].notna()]
-    if tested.empty:
-        print(f"\ntoo few seeds to tell designs from {baseline}: --seeds 3 or more can")
-        return
-    method = tested["method"].iloc[0]
-    print(f"\n{'against ' + baseline:<14} {'points':>9} {'95 % interval':>18} {'p':>8} ({method})")
-    hidden = []
-    for row in compared.itertuples():
-        if pd.isna(row.difference):
-            print(f"{row.design:<14}   {'too few seeds' if row.n else 'diverged'}")
-            continue
-        interval = f"{100 * row.difference_low:+.2f} to {100 * row.difference_high:+.2f}"
-        p = p_value(row.p)
-        print(f"{row.design:<14} {100 * row.difference:>+9.2f} {interval:>18} {p:>8}")
-        if row.p >= 0.05:
-            hidden.append(row.design)
-    if "Holm" in method and len(tested) > 1:
-        print("(intervals are Bonferroni's, wider than those that go with Holm's p-values)")
-    if hidden:
-        said = f"not shown to differ from {baseline} with these seeds: {', '.join(hidden)}"
-        print(textwrap.fill(said, 79, subsequent_indent="  "))
+    totals = classes.drop_duplicates("class")["total"]
+    return wilson(int(totals.max()), int(totals.sum()))[1]
 
 
-def report_shares(runs: pd.DataFrame, results: Results, factors: Sequence[str]) -> None:
-    """What of the variance in a grid of two factors is due to either, to both together, to seeds.
+@constants_allowed()
+def differences(values: dict[str, pd.Series], baseline: str) -> dict[str, Difference]:
+    """Every design of `values` (at least 2 accuracies each, indexed by seed) against the baseline.
 
-    Over the cells that all levels have and the seeds that all cells have; printed, and kept in
-    `<experiment>_grid.csv`.
+    By the paired t-test where all designs follow the baseline (see `follows`). Otherwise by
+    Dunnett's test where spreads are equal, and by Welch's test where they differ or there are too
+    few seeds to know. The paired test and Welch's have Holm's correction.
     """
-    wide = converged(runs).pivot(index=[*factors], columns="seed", values="test_accuracy")
-    wide = wide.dropna(axis="columns")
-    levels = [wide.index.unique(level) for level in (0, 1)]
-    if len(wide) < len(levels[0]) * len(levels[1]) or wide.shape[1] < 2:
-        print("\nthe shares of variance need a whole grid and two seeds of every cell")
-        return
-    shares = eta_squared_two(wide.to_numpy().reshape(*map(len, levels), -1))
-    if np.isnan(shares["seeds"]):
-        print("\nnothing varies in the grid")
-        return
-    names = (*factors, "both together", "seeds")
-    said = ", ".join(f"{n} {100 * v:.0f} %" for n, v in zip(names, shares.values(), strict=True))
-    print(f"\nshares of the variance in the grid: {said}")
-    # Of the key, what all cells have in common.
-    key = [c for c in results.key_columns[:-1] if c not in ("design", "hidden", *factors)]
-    row = (*runs.iloc[0][key], wide.shape[1], *shares.values())
-    columns = (*key, "n", *(f"share_{name}" for name in (*factors, "interaction", "seeds")))
-    merge_csv(results.path("grid"), columns, len(key), [row])
+    names = [name for name in values if name != baseline]
+    pairs = [(values[name], values[baseline]) for name in names]
+    if all(follows(*pair) for pair in pairs):
+        tests = [stats.ttest_rel(a.loc[b.index], b) for a, b in pairs]
+        rows = corrected(pairs, tests, "paired t, Holm")
+    elif spreads_differ([values[name].to_numpy(float) for name in (*names, baseline)]):
+        rows = welch(pairs)
+    else:
+        rows = dunnett(pairs)
+    return dict(zip(names, rows, strict=True))
 
 
-def report_width(runs: pd.DataFrame, results: Results, levels: dict[str, pd.Series]) -> None:
-    """What the width of a hidden layer does: printed, and kept in `<experiment>_width.csv`.
+def dunnett(pairs: Sequence[Pair]) -> list[Difference]:
+    """Several designs against the same baseline by Dunnett's test (1955)."""
+    samples, control = [a.to_numpy(float) for a, _ in pairs], pairs[0][1].to_numpy(float)
+    # The random numbers are for an integral inside the test.
+    test = stats.dunnett(*samples, control=control, rng=np.random.default_rng(0))
+    low, high = test.confidence_interval(LEVEL)
+    means = [sample.mean() - control.mean() for sample in samples]
+    correlations = [correlation(*pair) for pair in pairs]
+    rows = zip(means, low, high, test.pvalue, correlations, strict=True)
+    return [Difference(*row, "Dunnett") for row in rows]
 
-    Args:
-        runs: the runs behind it.
-        results: where its table goes.
-        levels: the accuracies at each width; those of a single seed are left out.
+
+@constants_allowed()
+def welch(pairs: Sequence[Pair]) -> list[Difference]:
+    """The first of each pair against the second by Welch's test with Holm's correction."""
+    tests = [stats.ttest_ind(a, b, equal_var=False) for a, b in pairs]
+    return corrected(pairs, tests, "Welch, Holm") if pairs else []
+
+
+def corrected(pairs: Sequence[Pair], tests: Sequence, method: str) -> list[Difference]:
+    """Differences with Holm's p-values and intervals of Bonferroni's level."""
+    raw = np.array([test.pvalue for test in tests])
+    # Means of equal values differ in their last bits.
+    means = np.round([a.mean() - b.mean() for a, b in pairs], 12)
+    # Without any spread means are certain: equal (p = 1) or not (p = 0).
+    certain = [np.ptp(a) == 0 and np.ptp(b) == 0 for a, b in pairs]
+    raw = np.where(np.isnan(raw) | certain, np.equal(means, 0).astype(float), raw)
+    order = np.argsort(raw, kind="stable")
+    holm = raw[order] * np.arange(len(raw), 0, -1)
+    p = np.empty_like(raw)
+    p[order] = np.minimum(1, np.maximum.accumulate(holm))
+    intervals = [test.confidence_interval(1 - (1 - LEVEL) / len(pairs)) for test in tests]
+    return [
+        Difference(means[i], *intervals[i], p[i], correlation(*pair), method)
+        for i, pair in enumerate(pairs)
+    ]
+
+
+def correlation(a: pd.Series, b: pd.Series) -> float:
+    """Pearson's correlation over the seeds that both have; nan for under 3 seeds or constants."""
+    shared = a.index.intersection(b.index)
+    x, y = a.loc[shared].to_numpy(float), b.loc[shared].to_numpy(float)
+    if len(shared) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return np.nan
+    return float(stats.pearsonr(x, y).statistic)
+
+
+def follows(a: pd.Series, b: pd.Series) -> bool:
+    """Whether two designs have the same seeds, at least 4, and are good on the same seeds.
+
+    The 95 % interval of their correlation is above 0; a positive correlation alone is often chance.
     """
-    levels = {width: values for width, values in levels.items() if len(values) > 1}
-    if len(levels) < 2:
-        return
-    found = pd.DataFrame([effect(levels, ordered=True)])
-    print_effects(found.assign(factor="neurons", recipe=runs["recipe"].iloc[0]))
-    key = [c for c in results.key_columns[:-1] if c not in ("design", "hidden")]
-    found = pd.concat([runs[key].iloc[:1].reset_index(drop=True), found], axis=1)
-    merge_csv(results.path("width"), found.columns, len(key), found.itertuples(index=False))
+    same_seeds = a.index.sort_values().equals(b.index.sort_values())
+    if len(a) < 4 or not same_seeds or np.isnan(correlation(a, b)):
+        return False
+    return stats.pearsonr(a.loc[b.index], b).confidence_interval(LEVEL).low > 0
 
 
-def print_effects(effects: pd.DataFrame) -> None:
-    """A line a factor: the range of its means, the variance it explains, its trend.
+def spreads_differ(samples: Sequence[np.ndarray]) -> bool:
+    """Whether the spreads differ by Bartlett's test (1937), or seeds are too few to know.
 
-    Beside the variance that it explains stands what a factor that does nothing would by chance.
-    `effects` has the columns factor, recipe and those of effects.Effect.
+    With 3 seeds of 4 designs, Bartlett's test misses a three times larger deviation in 3 of 4
+    tables, and Dunnett's test then reports differences that do not exist in 12 % of them.
     """
-    head = f"{'factor':<11} {'from worst to best':<18} {'points':>6} {'95 % interval':>14}"
-    print(f"\n{head} eta^2 chance {'a level more':>18}")
-    for recipe, rows in effects.groupby("recipe", sort=False):
-        print(f"by recipe {recipe}, n = {rows['n'].min()}:")
-        for row in rows.itertuples():
-            interval = f"{100 * row.low:.2f} to {100 * row.high:.2f}"
-            trend = f"{100 * row.slope:+.2f} (p {p_value(row.slope_p)})"
-            trend = trend if pd.notna(row.slope) else ""  # levels without an order have none
-            print(
-                f"{row.factor:<11} {f'{row.worst} to {row.best}':<18} {100 * row.range:>6.2f} "
-                f"{interval:>14} {row.eta_squared:>5.2f} {row.by_chance:>6.2f} {trend:>18}".rstrip()
-            )
+    if min(map(len, samples)) < SEEDS_FOR_SPREADS:
+        return True
+    varies = [np.ptp(sample) > 0 for sample in samples]
+    if not all(varies):
+        return any(varies)
+    return stats.bartlett(*samples).pvalue < 1 - LEVEL

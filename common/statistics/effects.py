@@ -1,22 +1,22 @@
-"""The weight of a factor: the range of its levels' means, and the variance that it explains.
+"""Effects of factors: the range of the levels' means, shares of variance, and gains by size."""
 
-Everything here is of accuracies as fractions, one value a seed; scipy does the testing.
-"""
-
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from common.statistics.intervals import LEVEL, constants_are_expected, spreads_differ
+from common.statistics.comparison import constants_allowed, spreads_differ
+from common.statistics.intervals import LEVEL, converged
 
 
 class Effect(NamedTuple):
-    """What a factor does: its range of means with a 95 % interval, and the variance it explains.
+    """The effect of a factor: the range of its levels' means with a 95 % interval.
 
-    `by_chance` is the eta squared to expect of a factor that does nothing; `slope` is the change
-    from one level to the next of ordered levels (nan of others), with its p-value.
+    `eta_squared` is its share of the variance, `by_chance` the share to expect without any effect,
+    `slope` the change per step between ordered levels (nan for others), with its p-value.
     """
 
     levels: int
@@ -32,30 +32,30 @@ class Effect(NamedTuple):
     slope_p: float
 
 
-@constants_are_expected()
-def effect(values: dict[str, np.ndarray], ordered: bool) -> Effect:
-    """What a factor does, from the accuracies at each of its levels.
+@constants_allowed()
+def effect(values: Mapping[str, ArrayLike], ordered: bool) -> Effect:
+    """The effect of a factor, from the accuracies at each of its levels.
 
-    The range is that from the worst level's mean to the best's; its interval is that of Tukey and
-    Kramer, or of Games and Howell where spreads differ, and so allows for their having been
-    chosen. With 2 levels or more of at least 2 values each.
+    At least 2 levels with at least 2 values each. The interval is by Tukey and Kramer, or by Games
+    and Howell where spreads differ: it allows for the choice of the best and the worst level.
     """
     names = list(values)
     samples = [np.asarray(values[name], float) for name in names]
     means = np.array([sample.mean() for sample in samples])
     best, worst = int(means.argmax()), int(means.argmin())
+    span = means[best] - means[worst]
     half = half_range(samples, best, worst, equal_spreads=not spreads_differ(samples))
     slope = slope_p = np.nan
     if ordered:
-        places = np.repeat(np.arange(len(samples)), [len(sample) for sample in samples])
-        line = stats.linregress(places, np.concatenate(samples))
+        steps = np.repeat(np.arange(len(samples)), [len(sample) for sample in samples])
+        line = stats.linregress(steps, np.concatenate(samples))
         slope, slope_p = line.slope, line.pvalue
     return Effect(
         levels=len(samples),
         n=min(map(len, samples)),
-        range=means[best] - means[worst],
-        low=max(0.0, means[best] - means[worst] - half),
-        high=means[best] - means[worst] + half,
+        range=span,
+        low=max(0.0, span - half),
+        high=span + half,
         best=names[best],
         worst=names[worst],
         eta_squared=eta_squared(samples),
@@ -65,42 +65,10 @@ def effect(values: dict[str, np.ndarray], ordered: bool) -> Effect:
     )
 
 
-class Gain(NamedTuple):
-    """By how much accuracy rises with a size: the slope of a line, with its 95 % interval.
-
-    `error` is the slope's standard error, of `freedom` degrees.
-    """
-
-    slope: float
-    low: float
-    high: float
-    error: float
-    freedom: int
-
-
-def gain(sizes: ArrayLike, accuracies: ArrayLike) -> Gain:
-    """What a unit of a size brings, by the line through all seeds. There must be two sizes."""
-    freedom = len(sizes) - 2
-    line = stats.linregress(sizes, accuracies)
-    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * line.stderr
-    return Gain(line.slope, line.slope - half, line.slope + half, line.stderr, freedom)
-
-
-def gains_differ(a: Gain, b: Gain) -> float:
-    """The p-value that a unit of the size brings as much by one factor as by another: Welch's.
-
-    Were size all that matters, it would. The baseline's seeds are in both lines, which makes the
-    slopes rise together and the test cautious.
-    """
-    variances = a.error**2, b.error**2
-    freedom = sum(variances) ** 2 / (variances[0] ** 2 / a.freedom + variances[1] ** 2 / b.freedom)
-    return float(2 * stats.t.sf(abs(a.slope - b.slope) / np.sqrt(sum(variances)), freedom))
-
-
-def half_range(samples: list[np.ndarray], i: int, j: int, equal_spreads: bool) -> float:
+def half_range(samples: Sequence[np.ndarray], i: int, j: int, equal_spreads: bool) -> float:
     """Half of the interval of the difference between the means of samples i and j.
 
-    As in scipy's tukey_hsd, which computes it for all pairs: with ten samples, 9 seconds.
+    It equals that of scipy's tukey_hsd, which takes 9 s for all pairs of ten samples.
     """
     if np.ptp(samples[i]) == np.ptp(samples[j]) == 0:
         return 0.0
@@ -118,20 +86,19 @@ def half_range(samples: list[np.ndarray], i: int, j: int, equal_spreads: bool) -
     return float(stats.studentized_range.ppf(LEVEL, len(samples), freedom) * deviation)
 
 
-def eta_squared(samples: list[np.ndarray]) -> float:
-    """The share of all variance that lies between the samples; nan where nothing varies."""
-    everything = np.concatenate(samples)
-    if np.ptp(everything) == 0:
+def eta_squared(samples: Sequence[np.ndarray]) -> float:
+    """The share of the variance that lies between the samples; nan without any variance."""
+    values = np.concatenate(samples)
+    if np.ptp(values) == 0:
         return np.nan
-    total = ((everything - everything.mean()) ** 2).sum()
-    between = sum(len(s) * (s.mean() - everything.mean()) ** 2 for s in samples)
-    return float(between / total)
+    between = sum(len(s) * (s.mean() - values.mean()) ** 2 for s in samples)
+    return float(between / ((values - values.mean()) ** 2).sum())
 
 
 def eta_squared_two(values: np.ndarray) -> dict[str, float]:
-    """Shares of variance in a balanced grid (rows, columns, seeds): factors, both, the rest.
+    """Shares of the variance in a balanced grid of shape (rows, columns, seeds).
 
-    Nan where nothing varies.
+    Keys: rows, columns, interaction, seeds. All are nan without any variance.
     """
     if np.ptp(values) == 0:
         return dict.fromkeys(("rows", "columns", "interaction", "seeds"), np.nan)
@@ -147,3 +114,51 @@ def eta_squared_two(values: np.ndarray) -> dict[str, float]:
         "seeds": ((values - cells[..., None]) ** 2).sum(),
     }
     return {name: float(share / total) for name, share in shares.items()}
+
+
+def grid_shares(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+    """Shares of the variance in a grid of two factors, columns of `runs`.
+
+    Returns one row with the columns n (the seeds that all cells have), share_<factor> for each
+    factor, share_interaction, share_seeds; no row without a full grid and 2 such seeds.
+    """
+    columns = ["n", *(f"share_{name}" for name in (*factors, "interaction", "seeds"))]
+    wide = converged(runs).pivot(index=[*factors], columns="seed", values="test_accuracy")
+    wide = wide.dropna(axis="columns")
+    rows, cols = (wide.index.unique(level).size for level in (0, 1))
+    if len(wide) < rows * cols or wide.shape[1] < 2:
+        return pd.DataFrame(columns=columns)
+    shares = eta_squared_two(wide.to_numpy().reshape(rows, cols, -1))
+    return pd.DataFrame([(wide.shape[1], *shares.values())], columns=columns)
+
+
+class Gain(NamedTuple):
+    """The rise of accuracy per unit of size: the slope of a line, with a 95 % interval.
+
+    `error` is the slope's standard error, with `freedom` degrees of freedom.
+    """
+
+    slope: float
+    low: float
+    high: float
+    error: float
+    freedom: int
+
+
+def gain(sizes: ArrayLike, accuracies: ArrayLike) -> Gain:
+    """The gain per unit of size, from a line through all seeds of at least two sizes."""
+    freedom = len(sizes) - 2
+    line = stats.linregress(sizes, accuracies)
+    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * line.stderr
+    return Gain(line.slope, line.slope - half, line.slope + half, line.stderr, freedom)
+
+
+def gains_differ(a: Gain, b: Gain) -> float:
+    """The p-value for equal gains of two factors, by Welch's test.
+
+    If size alone mattered, gains would be equal. Both lines contain the baseline's runs: the slopes
+    then rise together, and the test is cautious.
+    """
+    variances = a.error**2, b.error**2
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / a.freedom + variances[1] ** 2 / b.freedom)
+    return float(2 * stats.t.sf(abs(a.slope - b.slope) / np.sqrt(sum(variances)), freedom))

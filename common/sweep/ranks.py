@@ -18,7 +18,7 @@ from itertools import count
 import torch
 import torch.distributed as dist
 
-from common import LabError, in_one_line
+from common import LabError, one_line
 from common.data.datasets import Dataset
 from common.sweep.workers import Event, events
 from common.training.loop import Outcome, Run
@@ -136,7 +136,7 @@ def work(
         for run, event in events(taken(), dataset, jobs, device):
             send(places[id(run)], event)
     except Exception as error:  # whatever it is, rank 0 must not wait for what will not come
-        send(None, f"rank {rank()}: {in_one_line(error)}")
+        send(None, f"rank {rank()}: {one_line(error)}")
 
 
 def connect() -> dist.Store:

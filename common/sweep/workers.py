@@ -4,17 +4,19 @@ Every run has one thread, so that its numbers do not depend on how many are trai
 data set is handed over in shared memory: it is held once, not once a worker.
 """
 
+import math
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 
 import torch
 from torch import multiprocessing
 
-from common import LabError, in_one_line
+from common import LabError, one_line
 from common.data.datasets import Dataset
 from common.training.loop import Epoch, Outcome, Run, train
 
@@ -117,11 +119,11 @@ def work(connection: Connection, dataset: Dataset, device: str) -> None:
             run = connection.recv()
             try:
                 on_device = on_device or dataset.to(device)
-                outcome = train(run.design.build, on_device, run.recipe, run.seed, on_epoch=send)
+                outcome = train(run, on_device, on_epoch=send)
             except OSError:
                 raise  # the parent is gone
             except Exception as error:  # whatever it is, it fails this run alone
-                send(in_one_line(error))
+                send(one_line(error))
             else:
                 send(outcome)
 
@@ -133,11 +135,25 @@ def ending(exitcode: int | None) -> str:
     return f"with exit code {exitcode}"
 
 
-def cores() -> Sequence[int]:
-    """The CPU cores that this process may use."""
+def cores(control_groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """The CPU cores that this process may use, also in a container with a quota."""
     if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return range(os.cpu_count() or 1)
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    return max(1, int(min(count, quota(control_groups))))
+
+
+def quota(folder: Path) -> float:
+    """The cores that a container may use by its control group (version 2 or 1), or infinity."""
+    with suppress(OSError, ValueError):
+        limit, period = (folder / "cpu.max").read_text().split()
+        return math.inf if limit == "max" else int(limit) / int(period)
+    with suppress(OSError, ValueError):
+        limit = int((folder / "cpu" / "cpu.cfs_quota_us").read_text())
+        period = int((folder / "cpu" / "cpu.cfs_period_us").read_text())
+        return math.inf if limit < 0 else limit / period
+    return math.inf
 
 
 def available(device: str) -> str:
@@ -152,53 +168,3 @@ def available(device: str) -> str:
     if not there[device]:
         raise LabError(f"no {device} device is available here; use --device cpu, or auto")
     return device
-
-
-def in_fresh_processes(
-    function: Callable[..., object], calls: Sequence[tuple], jobs: int = 1
-) -> Iterator[object]:
-    """What `function` returns for the arguments of each call, in its order.
-
-    Each in a spawned process that has done nothing else, `jobs` of them at once. An error is
-    returned too, as a LabError: what was raised, or that the process ended without an answer. The
-    profiler's own messages to the terminal are switched off.
-    """
-    started: list[tuple[Connection, multiprocessing.Process]] = []
-    for done in range(len(calls)):
-        with environment(KINETO_LOG_LEVEL="99", TORCH_CPP_LOG_LEVEL="ERROR"):
-            for arguments in calls[len(started) : done + jobs]:
-                started.append(spawn(answer, function, arguments))
-        ours, process = started[done]
-        try:
-            found = ours.recv()
-        except EOFError:
-            process.join()
-            found = LabError(f"the measuring process ended {ending(process.exitcode)}")
-        yield found
-    for _, process in started:
-        process.join()
-
-
-def answer(connection: Connection, function: Callable[..., object], arguments: tuple) -> None:
-    """Send what `function` returns, or what went wrong."""
-    try:
-        connection.send(function(*arguments))
-    except LabError as error:
-        connection.send(error)
-    except Exception as error:  # whatever it is, it is told in one line
-        connection.send(LabError(in_one_line(error)))
-
-
-@contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    """Environment variables for the processes that are started meanwhile."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

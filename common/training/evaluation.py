@@ -1,7 +1,6 @@
 """What a trained network does on examples: scores, loss, accuracy, confusion.
 
-Nothing here knows of training: the network and the data are arguments, and both are left as they
-were.
+Nothing here knows about training. Network and data are arguments, and both stay as they are.
 """
 
 from collections.abc import Callable
@@ -13,17 +12,15 @@ from torch import Tensor, nn
 
 from common.data.datasets import Dataset, Examples
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # of scores (N, classes) and labels (N,), their mean
-
 TEST_BATCH = 1000  # the 2017 report's test batch
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network does on some examples.
+    """The result of a network on some examples.
 
-    `loss` is the mean loss; `confusion[t, p]` counts images of class t taken for p (int64,
-    (classes, classes)).
+    `loss` is the mean loss. `confusion[t, p]` counts the images of class t that are classified as p
+    (int64, (classes, classes)).
     """
 
     loss: float
@@ -48,19 +45,22 @@ class Evaluation:
 def predict(model: nn.Module, dataset: Dataset, images: Tensor) -> Tensor:
     """Scores, float32 (N, classes), for uint8 images (N, C, H, W).
 
-    In eval and inference mode; afterwards the model is in the mode it was in, and no random number
-    was drawn.
+    In eval and inference mode. Afterwards the model is in its former mode, and no random number
+    is used.
     """
-    was_training = model.training
+    training = model.training
     model.eval()
     with torch.inference_mode():
-        parts = [model(dataset.normalised(part)) for part in images.split(TEST_BATCH)]
-    model.train(was_training)
-    return torch.cat(parts)
+        scores = [model(dataset.normalised(part)) for part in images.split(TEST_BATCH)]
+    model.train(training)
+    return torch.cat(scores)
 
 
 def evaluate(
-    model: nn.Module, dataset: Dataset, examples: Examples, loss: Loss = F.cross_entropy
+    model: nn.Module,
+    dataset: Dataset,
+    examples: Examples,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
 ) -> Evaluation:
     """Loss, accuracy and confusion of `model` on `examples`, normalised as `dataset` says."""
     scores = predict(model, dataset, examples.images)

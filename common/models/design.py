@@ -1,0 +1,96 @@
+"""A design, one network architecture with a name, and what it consists of, layer by layer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Design:
+    """A network architecture with a short name.
+
+    `build` makes the network; its first weights come from torch's global random numbers.
+    `columns` are the arguments of the design as the result files show them.
+    `image` is (C, H, W) of an input image.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    columns: dict[str, int | str] = field(default_factory=dict, hash=False)
+    image: tuple[int, int, int] = (1, 28, 28)
+
+
+@dataclass
+class Layer:
+    """A row of the layer table. The counts are for one image."""
+
+    layer: str
+    kind: str = ""
+    output: str = ""
+    parameters: int = 0
+    macs: int = 0  # multiply-accumulates
+
+
+def leaves(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The modules without children, in the order of construction, each with its layer's name.
+
+    `C1_relu` belongs to layer C1, `C1_deeper.C1b` is layer C1b.
+    """
+    return [
+        (name.split(".")[-1].split("_")[0], module)
+        for name, module in model.named_modules()
+        if not list(module.children()) and not isinstance(module, nn.Sequential)
+    ]
+
+
+def layer_table(design: Design) -> list[Layer]:
+    """The layers of a design, in the order of the forward pass.
+
+    Multiply-accumulates are half of torch's count of floating-point operations: those of
+    convolutions and linear layers. Bias, activation and pooling count as nothing.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = design.build().eval()
+    layers: dict[str, Layer] = {}
+    before = 0
+
+    def start(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal before
+        before = counter.get_total_flops()
+
+    def end(name: str, module: nn.Module, output: Tensor) -> None:
+        layer = layers.setdefault(name, Layer(name))
+        layer.kind = ", ".join(filter(None, (layer.kind, kind(module))))
+        layer.output = "x".join(str(side) for side in output.shape[1:])
+        layer.parameters += sum(parameter.numel() for parameter in module.parameters())
+        layer.macs += (counter.get_total_flops() - before) // 2
+
+    for name, module in leaves(model):
+        module.register_forward_pre_hook(start)
+        module.register_forward_hook(lambda module, _, output, name=name: end(name, module, output))
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(torch.zeros(1, *design.image))
+    return list(layers.values())
+
+
+def totals(design: Design) -> tuple[int, int]:
+    """Parameters and multiply-accumulates of a design."""
+    layers = layer_table(design)
+    return sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)
+
+
+def kind(module: nn.Module) -> str:
+    """A module in a word or two: `Conv2d 5x5`; empty if it computes nothing."""
+    if isinstance(module, nn.Identity | nn.Flatten):
+        return ""
+    name = getattr(module, "kind", type(module).__name__)
+    if isinstance(module, nn.Conv2d):
+        return f"{name} {module.kernel_size[0]}x{module.kernel_size[1]}"
+    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
+        return f"{name} {module.kernel_size}x{module.kernel_size}"
+    if isinstance(module, nn.Dropout | nn.Dropout2d):
+        return f"{name} {module.p}"
+    return name

@@ -1,0 +1,83 @@
+"""The style of all figures: colours, title and caption, and writing to a file.
+
+The colours are those of Okabe and Ito, which colour-blind readers can distinguish. Line styles
+distinguish the same lines in black and white.
+"""
+
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from common.results.files import replacing
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":")
+WIDTH = 7.2  # inches: letters stay legible at the width of a page
+
+
+def caption(frame: pd.DataFrame) -> str:
+    """Data set, arguments that all designs share, recipes, and number of seeds of a figure's rows.
+
+    `cifar10 (c1 6, c3 16, activation relu), tutorial: 2 epochs, ...; n = 10 seeds`. The arguments
+    are the columns between `design` and `recipe`. A single one is already the design's name.
+    """
+    arguments = frame.loc[:, "design":"recipe"].columns[1:-1]
+    shared = [f"{name} {frame[name].iloc[0]}" for name in arguments if frame[name].nunique() == 1]
+    data = frame["dataset"].iloc[0]
+    if shared and len(arguments) > 1:
+        data += f" ({', '.join(shared)})"
+    recipes = [
+        f"{row.recipe}: {row.epochs} epochs, batch {row.batch_size}, lr {row.lr:g}, "
+        f"momentum {row.momentum:g}"
+        for row in frame.drop_duplicates("recipe").itertuples()
+    ]
+    n = count_range(frame.groupby(["dataset", "design"])["seed"].nunique())
+    return f"{data}, {'; '.join(recipes)}; n = {n} seed{'s' * (n != '1')}"
+
+
+def count_range(counts: pd.Series) -> str:
+    """The smallest and the largest of some counts: `3`, or `3 to 10`."""
+    smallest, largest = counts.min(), counts.max()
+    return f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
+
+
+def figure(title: str, note: str, height: float, width: float = WIDTH) -> Figure:
+    """An empty figure with a title and, below it in grey, a note; sizes are in inches.
+
+    It has matplotlib's default style: a user's matplotlibrc has no effect.
+    """
+    matplotlib.rcdefaults()
+    empty = Figure(figsize=(width, height), layout="constrained")
+    empty.suptitle(title, fontsize=11)
+    empty.supxlabel(note, fontsize=7.5, color="0.35")
+    return empty
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure to a PNG file; returns `path`. Equal figures give equal files.
+
+    Raises:
+        LabError: the file cannot be written.
+    """
+    matplotlib.rcdefaults()
+    with replacing(path) as temporary_path:
+        figure.savefig(temporary_path, format="png", dpi=150, metadata={"Software": None})
+    return path
+
+
+def styles(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """A colour and a line style for each name: arguments of `Axes.plot`."""
+    pairs = zip(names, cycle(COLOURS), cycle(LINES))
+    return {name: {"color": colour, "linestyle": line} for name, colour, line in pairs}
+
+
+def half_interval(means: pd.DataFrame) -> pd.Series:
+    """Half of the 95 % interval, in points, for rows of `summarise`.
+
+    0 for two seeds: their interval is 9 times as wide as their distance and would hide the rest.
+    """
+    return (100 * (means["high"] - means["mean"])).where(means["n"] > 2, 0)

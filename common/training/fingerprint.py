@@ -1,0 +1,219 @@
+"""The fingerprint of a run: eight hex digits of the network's structure and the recipe.
+
+It differs when an edit changes what is computed: results of old code are never shown as results of
+edited code. It stays equal when code is only renamed, moved, commented or reformatted. README.txt
+says what it cannot see.
+
+A network counts by its modules with their arguments, the shapes of its parameters in the order of
+construction, its buffers by value, the operations of `forward` as torch.fx traces them, and the
+source of `reset_parameters`. A function counts by its syntax tree without docstring, annotations
+and local names, by its arguments, and by the functions and constants that it uses.
+"""
+
+import ast
+import builtins
+import functools
+import hashlib
+import inspect
+import json
+import linecache
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from common.models.design import Design
+from common.training.recipes import Recipe
+
+# Code of these packages is known by its name: its source differs between versions.
+LIBRARIES = sys.stdlib_module_names | {"torch", "torchvision", "numpy"}
+# Parts of a syntax tree that do not change what is computed, or that count elsewhere.
+SKIPPED = ("annotation", "returns", "defaults", "kw_defaults", "ctx", "kind", "type_comment")
+
+
+@functools.cache
+def fingerprint(design: Design, recipe: Recipe, normalisation: tuple[float, float]) -> str:
+    """Eight hex digits of everything that the module's docstring names."""
+    with torch.random.fork_rng(devices=[]):
+        model = design.build()
+    parts = {field.name: of_value(getattr(recipe, field.name)) for field in fields(recipe)}
+    del parts["name"]
+    parts |= {"network": of_network(model), "normalisation": of_value(normalisation)}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def of_network(model: nn.Module) -> list:
+    """The parameters, own first weights and the traced operations of a network."""
+    parameters = [(list(p.shape), p.requires_grad) for p in model.parameters()]
+    own = [type(module) for module in model.modules() if not is_library(type(module))]
+    weights = [of_value(cls.reset_parameters) for cls in own if "reset_parameters" in vars(cls)]
+    try:
+        operations = of_graph(model, fx.Tracer().trace(model))
+    except Exception:  # whatever fx cannot trace, for instance an `if` on the values of a tensor
+        modules = [of_module(model, m) for m in model.modules() if is_library(type(m))]
+        operations = [modules, [of_value(cls.forward) for cls in own]]
+    return [parameters, weights, operations]
+
+
+def of_graph(model: nn.Module, graph: fx.Graph) -> list:
+    """Every operation of a traced network with its arguments; results are numbered."""
+    numbers: dict[fx.Node, int] = {}
+
+    def argument(value: Any) -> Any:
+        if isinstance(value, fx.Node):
+            return ["result", numbers[value]]
+        if isinstance(value, slice):
+            return ["slice", argument(value.start), argument(value.stop), argument(value.step)]
+        if isinstance(value, list | tuple):
+            return [argument(item) for item in value]
+        return of_value(value)
+
+    operations: list = []
+    for node in graph.nodes:
+        module = model.get_submodule(node.target) if node.op == "call_module" else None
+        if isinstance(module, nn.Identity):  # an option that is off
+            numbers[node] = numbers[node.args[0]]
+            continue
+        numbers[node] = len(operations)
+        target: Any = node.target if isinstance(node.target, str) else node.target.__name__
+        if module is not None:
+            target = of_module(model, module)
+        elif node.op == "get_attr":
+            target = of_tensor(model, functools.reduce(getattr, node.target.split("."), model))
+        elif node.op == "placeholder":
+            target = ""
+        named = [[name, argument(value)] for name, value in sorted(node.kwargs.items())]
+        operations.append([node.op, target, argument(node.args), named])
+    return operations
+
+
+def of_module(model: nn.Module, module: nn.Module) -> list:
+    """A module of PyTorch: its type, arguments, and which parameters it has."""
+    simple = (bool, int, float, str, tuple, type(None))
+    arguments = {
+        name: of_value(value)
+        for name, value in vars(module).items()
+        if not name.startswith("_") and name != "training" and isinstance(value, simple)
+    }
+    tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    return [type(module).__name__, arguments, [of_tensor(model, tensor) for tensor in tensors]]
+
+
+def of_tensor(model: nn.Module, tensor: Tensor) -> list:
+    """A parameter by its number in the order of construction, any other tensor by its value."""
+    for number, parameter in enumerate(model.parameters()):
+        if parameter is tensor:
+            return ["parameter", number]
+    return of_array(tensor)
+
+
+def of_array(tensor: Tensor) -> list:
+    """The values of a tensor."""
+    digest = hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+    return ["tensor", str(tensor.dtype), list(tensor.shape), digest]
+
+
+def of_value(value: Any, parents: tuple[Callable, ...] = ()) -> Any:
+    """A value as JSON can hold it. `parents` are the functions that use it."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int | float):
+        return repr(float(value))
+    if isinstance(value, list | tuple | range):
+        return [of_value(item, parents) for item in value]
+    if isinstance(value, dict):
+        return [[of_value(k, parents), of_value(v, parents)] for k, v in value.items()]
+    if inspect.ismodule(value):
+        return value.__name__
+    if isinstance(value, functools.partial) or inspect.isfunction(value):
+        return of_function(value, parents)
+    if isinstance(value, Tensor):
+        return of_array(value)
+    if inspect.isclass(value):  # the structure of one's own network counts by itself
+        return value.__name__ if is_library(value) else "class"
+    if callable(value) and not is_library(type(value)):
+        return [of_function(type(value).__call__, parents), of_value(vars(value), parents)]
+    return getattr(value, "__name__", str(value))  # torch.float32, a function written in C
+
+
+def of_function(value: Callable, parents: tuple[Callable, ...]) -> Any:
+    """A function with the arguments that it is bound to, defaults among them."""
+    arguments, named = (), {}
+    while isinstance(value, functools.partial):
+        arguments, named = (*value.args, *arguments), {**value.keywords, **named}
+        value = value.func
+    signature = inspect.signature(value) if named or arguments or not is_library(value) else None
+    bound = signature.bind_partial(*arguments, **named) if signature else None
+    parents = (*parents, value)
+    values = []
+    for name, parameter in signature.parameters.items() if signature else ():
+        default = None if parameter.default is parameter.empty else parameter.default
+        values.append(of_value(bound.arguments.get(name, default), parents))
+    if is_library(value):
+        return [value.__name__, values]
+    return [of_syntax(value, parents), values]
+
+
+def of_syntax(function: Callable, parents: tuple[Callable, ...]) -> Any:
+    """The syntax tree of one's own function: local names are numbers, global names their values."""
+    node = syntax_node(function.__code__)
+    if node is None:
+        return function.__name__
+    values = {**vars(builtins), **function.__globals__}
+    values |= inspect.getclosurevars(function).nonlocals
+    names = [
+        getattr(part, "name", getattr(part, "arg", None))
+        for part in ast.walk(node)
+        if isinstance(part, ast.FunctionDef | ast.arg)
+    ]
+    names += [
+        part.id
+        for part in ast.walk(node)
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    ]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+
+    def of(part: Any) -> Any:
+        if isinstance(part, list):
+            return [of(item) for item in part]
+        if not isinstance(part, ast.AST):
+            return repr(part)
+        children = {
+            name: of(child)
+            for name, child in ast.iter_fields(part)
+            if name not in SKIPPED and child is not None and child != []
+        }
+        if isinstance(part, ast.Name):
+            value = values.get(part.id, part.id)
+            children["id"] = numbers.get(
+                part.id, "itself" if value in parents else of_value(value, parents)
+            )
+        elif isinstance(part, ast.arg):
+            children["arg"] = numbers[part.arg]
+        elif isinstance(part, ast.FunctionDef):
+            children["name"] = numbers[part.name]
+            if ast.get_docstring(part) is not None:
+                children["body"] = children["body"][1:]
+        return [type(part).__name__, children]
+
+    return of(node)
+
+
+def syntax_node(code: types.CodeType) -> ast.AST | None:
+    """The function or lambda that begins where `code` begins; None without a source file."""
+    tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.Lambda):
+            decorators = getattr(node, "decorator_list", [])
+            if min(part.lineno for part in (node, *decorators)) == code.co_firstlineno:
+                return node
+    return None
+
+
+def is_library(value: Any) -> bool:
+    """Whether the source of a function or class is that of Python or of a library."""
+    return (getattr(value, "__module__", None) or "builtins").split(".")[0] in LIBRARIES

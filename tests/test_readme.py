@@ -1,0 +1,169 @@
+"""README's 'Change something', done in a copy of the repository as a student would do it."""
+
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from common.data import synthetic
+
+README = (ROOT / "README.txt").read_text(encoding="utf-8")
+ADAM = 'ADAM = replace(MODERN, name="adam", optimizer=torch.optim.Adam, lr=0.001, momentum=None)'
+BATCH_NORM = 'designs.append(cifar_design("7-bn", **{**network, "norm": "batch"}))'
+LETTERS = (
+    '"letters": Base(DIGITS, MNIST_NORMALISATION, '
+    'lambda data_dir: read_mnist(data_dir, "letters/raw")),'
+)
+NETWORKS, RECIPES = Path("common/models/networks.py"), Path("common/training/recipes.py")
+DEPTH, MLP = Path("part1_explore_depth.py"), Path("part2_mlp.py")
+DATASETS = Path("common/data/datasets.py")
+
+
+def test_readme_has_the_edits_that_are_tried_here() -> None:
+    for line in (
+        ADAM,
+        BATCH_NORM,
+        LETTERS,
+        '"mish": nn.Mish,',
+        '"norm": "none"',
+        'norm: str = "none"',
+        'self.C1_norm = nn.BatchNorm2d(c1) if norm == "batch" else nn.Identity()',
+        "x = self.C1_act(self.C1_norm(self.C1(x)))",
+    ):
+        assert f"    {line}\n" in README
+
+
+class Copy:
+    """The scripts and common/ in a folder of their own, to be edited and run there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.results = folder, folder / "results"
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "common", folder / "common", ignore=ignore)
+        for path in ROOT.glob("part*.py"):
+            shutil.copy(path, folder)
+
+    def edit(self, path: Path, **replacements: tuple[str, str]) -> None:
+        """Replace texts that are in a file once."""
+        text = (self.folder / path).read_text(encoding="utf-8")
+        for old, new in replacements.values():
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        (self.folder / path).write_text(text, encoding="utf-8")
+
+    def run(self, *commands: str) -> str:
+        """Run scripts, one after another in one process; returns the output."""
+        short = ["--epochs", "1", "--batch-size", "250", "--seeds", "1", "--jobs", "1"]
+        calls = [
+            f"import {name}; assert {name}.main({[*short, *options]}) == 0"
+            for name, *options in map(str.split, commands)
+        ]
+        done = subprocess.run(
+            [sys.executable, "-c", "\n".join(calls)],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return " ".join(done.stdout.split())
+
+    def rows(self, name: str, folder: str = "synthetic") -> pd.DataFrame:
+        """The runs that a script has written."""
+        return pd.read_csv(
+            self.results / folder / f"{name}.csv",
+            dtype={"fingerprint": str, "hidden": str},
+            keep_default_na=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    return Copy(tmp_path_factory.mktemp("copy"))
+
+
+def test_edits_of_network_and_recipe(copy: Copy) -> None:
+    """New rows are added, old ones stay and are used again when the edit is undone."""
+    depth = "part1_explore_depth --synthetic --designs 7"
+    mlp = "part2_mlp --synthetic --designs 30"
+    copy.run(depth, mlp)
+    before, recipes = copy.rows("part2_mlp"), (copy.folder / RECIPES).read_text(encoding="utf-8")
+    originals = {path: (copy.folder / path).read_bytes() for path in (NETWORKS, DEPTH)}
+
+    copy.edit(
+        NETWORKS,
+        activation=('    "silu": nn.SiLU,\n', '    "silu": nn.SiLU,\n    "mish": nn.Mish,\n'),
+        column=('"activation": "relu"}\n', '"activation": "relu",\n    "norm": "none"}\n'),
+        argument=(
+            'activation: str = "relu"\n',
+            'activation: str = "relu",\n    norm: str = "none"\n',
+        ),
+        module=(
+            "        self.C1 = nn.Conv2d(3, c1, 5)\n",
+            "        self.C1 = nn.Conv2d(3, c1, 5)\n        self.C1_norm = "
+            'nn.BatchNorm2d(c1) if norm == "batch" else nn.Identity()\n',
+        ),
+        forward=(
+            "        x = self.C1_act(self.C1(x))  # (N, c1, 28, 28)\n",
+            "        x = self.C1_act(self.C1_norm(self.C1(x)))\n",
+        ),
+    )
+    copy.edit(
+        DEPTH, designs=("for layers in DEPTHS]\n", f"for layers in DEPTHS]\n    {BATCH_NORM}\n")
+    )
+    copy.edit(RECIPES, decay=("weight_decay=5e-4", "weight_decay=0.5"))
+    with open(copy.folder / RECIPES, "a", encoding="utf-8") as file:
+        file.write(f"\n{ADAM}\n")
+    copy.edit(
+        MLP,
+        imported=("import MODERN, MODERN_DISTORTED\n", "import ADAM, MODERN, MODERN_DISTORTED\n"),
+        added=("[MODERN, MODERN_DISTORTED]", "[MODERN, MODERN_DISTORTED, ADAM]"),
+    )
+    mish = "part1_explore_activation --designs relu mish --all"
+    assert f"python {mish}".replace("activation", "activation.py") in README
+    adam = f"{mlp} --recipe adam"
+    output = copy.run(f"{mish} --synthetic", f"{depth} 7-bn", adam, mlp)
+
+    runs = copy.rows("part1_explore_activation").set_index("design")["activation"]
+    assert runs.to_dict() == {"relu": "relu", "mish": "mish"}
+    assert "runs: 1 from results/synthetic/" in output and "1 to train here" in output
+    runs = copy.rows("part1_explore_depth").set_index("design")
+    assert runs["norm"].to_dict() == {"7": "none", "7-bn": "batch"}
+    assert runs["parameters"].to_dict() == {"7": 62006, "7-bn": 62018}
+    runs = copy.rows("part2_mlp")
+    (row,) = runs[runs["recipe"] == "adam"].to_dict("records")
+    assert row["momentum"] == 0 and row["test_accuracy"] > 0.15
+    # The edited weight decay: a new row, the old one untouched and nowhere shown.
+    modern = runs[runs["recipe"] == "modern"]
+    assert len(modern) == 2 and modern["fingerprint"].nunique() == 2
+    assert before.iloc[0].to_dict() in modern.to_dict("records")
+    said = output[output.rindex("runs: 0, 1 to train here") :]
+    assert "1 run in results/synthetic/part2_mlp.csv was trained with another network" in said
+    assert f"{100 * before['test_accuracy'].iloc[0]:.2f} %" not in said
+
+    for path, content in originals.items():
+        (copy.folder / path).write_bytes(content)
+    (copy.folder / RECIPES).write_text(f"{recipes}\n{ADAM}\n", encoding="utf-8")
+    output = copy.run(depth, mlp)
+    assert output.count("runs: 1 from results/synthetic/") == 2
+    assert output.count("0 to train here") == 2
+
+
+def test_a_data_set_in_mnists_format(copy: Copy) -> None:
+    folder = copy.folder / "data/letters/raw"
+    folder.mkdir(parents=True)
+    parts = synthetic.digits(train=500, test=200)
+    for name, (images, labels) in zip(("train", "t10k"), parts, strict=True):
+        header = struct.pack(">IIII", 2051, len(labels), 28, 28)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(header + images.numpy().tobytes())
+        header = struct.pack(">II", 2049, len(labels))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(header + bytes(labels.tolist()))
+    copy.edit(DATASETS, base=("BASES = {\n", f"BASES = {{\n    {LETTERS}\n"))
+    copy.edit(MLP, base=('"mnist"', '"letters"'))
+    copy.run(f"part2_mlp --designs 30 --data-dir {copy.folder / 'data'}")
+    assert set(copy.rows("part2_mlp", "")["dataset"]) == {"letters"}
