@@ -6,8 +6,8 @@
 
 The network classifies 54.72 % of CIFAR-10's test images correctly; published
 builds of the tutorial reach 54.4 % on average. The accuracy of a single class
-varies far more from seed to seed: the per-class table of one seed does not show
-which classes are hard.
+varies far more from seed to seed: the per-class table of one seed does not
+show which classes are hard.
 
 Source: https://pytorch.org/tutorials/beginner/deep_learning_60min_blitz.html
 """

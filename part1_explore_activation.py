@@ -3,10 +3,10 @@
 python part1_explore_activation.py        ReLU, sigmoid and tanh
 python part1_explore_activation.py --all  and LeakyReLU, ELU, GELU, SiLU
 
-With two epochs, ELU (57.90 %) is better than ReLU (54.72 %), and sigmoid learns
-nothing (10.00 %). Tanh, LeakyReLU, GELU and SiLU do not differ significantly from
-ReLU. With the recipe tuned, ReLU (75.88 %) is better than tanh (73.31 %) and
-sigmoid (58.67 %).
+With two epochs, ELU (57.90 %) is better than ReLU (54.72 %), and sigmoid
+learns nothing (10.00 %). Tanh, LeakyReLU, GELU and SiLU do not differ
+significantly from ReLU. With the recipe tuned, ReLU (75.88 %) is better than
+tanh (73.31 %) and sigmoid (58.67 %).
 """
 
 import sys

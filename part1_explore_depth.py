@@ -5,10 +5,10 @@ python part1_explore_depth.py --recipe tutorial-kaiming  Kaiming's weights
 python part1_explore_depth.py --recipe tutorial-long     20 epochs instead of 2
 python part1_explore_depth.py --c1 12 --c3 28            from a wider network
 
-With two epochs, more layers are worse: 7 layers reach 54.72 %, 9 layers 47.75 %;
-of 11 layers 4 of 10 seeds learn, of 13 none. Depth plus PyTorch's default
-initialisation causes this. With the recipe tuned, 11 layers (77.69 %) are better
-than 7 (75.88 %).
+With two epochs, more layers are worse: 7 layers reach 54.72 %, 9 layers
+47.75 %; of 11 layers 4 of 10 seeds learn, of 13 none. Depth plus PyTorch's
+default initialisation causes this. With the recipe tuned, 11 layers (77.69 %)
+are better than 7 (75.88 %).
 """
 
 import sys

@@ -3,10 +3,10 @@
 python part1_explore_featuremaps.py         more maps in C1 or in C3: 7 designs
 python part1_explore_featuremaps.py --grid  all 16 combinations
 
-With two epochs, the widest network (12-28) reaches 58.81 %, the baseline (6-16)
-54.72 %. 12 maps of C1 (57.09 %) help as much as 28 of C3 (56.86 %), with far fewer
-parameters. With the recipe tuned, 12-16 reaches 78.39 %, 6-28 78.02 % and 6-16
-75.88 %.
+With two epochs, the widest network (12-28) reaches 58.81 %, the baseline
+(6-16) 54.72 %. 12 maps of C1 (57.09 %) help as much as 28 of C3 (56.86 %),
+with far fewer parameters. With the recipe tuned, 12-16 reaches 78.39 %, 6-28
+78.02 % and 6-16 75.88 %.
 """
 
 import sys

@@ -4,10 +4,10 @@ python part1_factors.py                 of the tutorial's network
 python part1_factors.py --c1 12         of another baseline network
 python part1_factors.py --recipe tuned  with one recipe
 
-This script reads the results of the three explorations and trains nothing. With
-two epochs, depth and activation matter most, because some settings fail: 13 layers
-and sigmoid learn nothing. With the recipe tuned, sigmoid costs most; every other
-level is within 3 points of the best.
+This script reads the results of the three explorations and trains nothing.
+With two epochs, depth and activation matter most, because some settings fail:
+13 layers and sigmoid learn nothing. With the recipe tuned, sigmoid costs most;
+every other level is within 3 points of the best.
 """
 
 import sys
@@ -16,13 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from common import LabError, cli, console, exploration
 from common.models.networks import CIFAR_COLUMNS, DEPTHS, cifar_design
 from common.plots import style
 from common.plots.factors import SIZES, means_by_size
+from common.plots.style import Axes, Figure
 from common.results.columns import RECIPE_KEY
 from common.results.files import merge_table
 from common.results.store import Results

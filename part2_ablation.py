@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from common import cli, console
 from common.experiment import Experiment, Tables
 from common.models.design import Design
 from common.models.lenet1998 import LENET5_1998, LeNet5_1998
 from common.plots import style
+from common.plots.style import Figure
 from common.settings import NUMBERS, Settings
 from common.statistics.comparison import Difference, test_images, welch
 from common.statistics.intervals import Mean, mean_or_wilson

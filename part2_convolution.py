@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from common import UsageError, cli, console
 from common.data.datasets import SHIFTS
@@ -21,6 +20,7 @@ from common.experiment import Experiment, Tables
 from common.models.design import Design
 from common.models.networks import LeNet5, mlp_design
 from common.plots import style
+from common.plots.style import Figure
 from common.settings import Settings
 from common.statistics.comparison import compare, test_images
 from common.training.loop import Run

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from common import cli, console
 from common.experiment import Experiment, Tables
@@ -22,6 +21,7 @@ from common.models.networks import mlp_design
 from common.plots import style
 from common.plots.accuracy import accuracy_by_design
 from common.plots.curves import training_and_test_curves
+from common.plots.style import Figure
 from common.settings import Settings
 from common.statistics.effects import effect
 from common.statistics.intervals import summarise

@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from common import LabError, UsageError, cli
 from common.console import relative_path, wrapped
@@ -39,7 +38,7 @@ from common.inference.tables import read, select, write
 from common.inference.variants import VARIANTS
 from common.models.lenet1998 import LENET5_1998
 from common.models.networks import LENET5, LENET5_2017, LENET5_RELU, mlp_design
-from common.plots.style import save
+from common.plots.style import Figure, save
 from common.results.store import Results
 from common.settings import Settings
 from common.sweep import ranks, workers

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from common import LabError, cli, console
 from common.models.design import Design
 from common.models.lenet1998 import LENET5_1998
 from common.models.networks import LENET5, LENET5_RELU, mlp_design
 from common.plots import style
+from common.plots.style import Figure
 from common.results.columns import write_cell
 from common.results.files import write_csv
 from common.results.store import Results

@@ -212,7 +212,7 @@ def print_effects(effects: pd.DataFrame) -> None:
 
 
 def print_classes(classes: pd.DataFrame) -> None:
-    """A table a design and recipe: correct images of each class with seed 0, mean and sd over the seeds."""
+    """A table a design and recipe: each class with seed 0, then mean and sd over the seeds."""
     for (design, _), rows in classes.groupby(["design", "recipe"], sort=False):
         n, first = rows["seed"].nunique(), rows["seed"].min()
         print(f"\n{design}, by class: seed {first}, then mean and sd of {n} seeds")

@@ -179,13 +179,12 @@ class Experiment:
         key = [*self.results.key_columns, FINGERPRINT]
         cell = [column for column in key if column != "seed"]
         good = converged(tables["runs"])
-        lost = tables["runs"].drop(good.index)
-        lost = (
-            lost[lost.set_index(cell).index.isin(good.set_index(cell).index)].set_index(key).index
-        )
+        diverged = tables["runs"].drop(good.index)
+        others_converged = diverged.set_index(cell).index.isin(good.set_index(cell).index)
+        diverged = diverged[others_converged].set_index(key).index
         for table in set(tables) - {"runs"}:
             rows = tables[table]
-            tables[table] = rows[~rows.set_index(key).index.isin(lost)]
+            tables[table] = rows[~rows.set_index(key).index.isin(diverged)]
         return Tables(**tables)
 
     def compare(self, tables: Tables) -> None:

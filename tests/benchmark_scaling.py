@@ -26,10 +26,11 @@ import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 
 from common import LabError  # noqa: E402
+from common.models.networks import CIFAR_COLUMNS, cifar_design  # noqa: E402
 from common.results.store import Results  # noqa: E402
+from common.training.loop import Run  # noqa: E402
 from common.training.recipes import TUTORIAL  # noqa: E402
 
-ARGUMENTS = ("c1", "c3", "layers", "activation")
 RUNS = 10_000
 WORKERS = [2**power for power in range(9)]
 SIZES = [1_000, 5_000, 10_000]  # runs that the results hold
@@ -51,33 +52,38 @@ def seconds_of(launcher: list[str], seeds: int, data_dir: Path, at_once: int = 1
             command += [*folders, "--seeds", str(seeds), "--data-dir", str(data_dir)]
             scripts.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
         if any([script.wait() for script in scripts]):
-            raise SystemExit("error: a sweep failed; what it said stands above")
+            raise SystemExit("error: a sweep failed; its message is above")
         return time.perf_counter() - started
 
 
 def seconds_to_write(held: int) -> float:
     """Median time to add a run of the tutorial's recipe to results that hold `held` runs."""
+    scores = {"train_loss": 1.2345, "train_accuracy": 0.54321}
+    scores |= {"test_loss": 1.2345, "test_accuracy": 0.5432}
+    run_row = {"parameters": 62006, "macs": 651720, **scores, "train_seconds": 33.456}
     rows = {
-        "runs": [(62006, 651720, 1.2345, 0.54321, 1.2345, 0.5432, 33.456, 1, "cpu", "2.6.0")],
-        "epochs": [(epoch, 1.2345, 0.54321, 1.2345, 0.5432, 16.789) for epoch in (1, 2)],
-        "classes": [(f"class {i}", 543, 1000, 0.543) for i in range(10)],
+        "runs": [{**run_row, "threads": 1, "device": "cpu", "torch": "2.6.0"}],
+        "epochs": [{"epoch": epoch, **scores, "seconds": 16.789} for epoch in (1, 2)],
+        "classes": [
+            {"class": f"class {i}", "correct": 543, "total": 1000, "accuracy": 0.543}
+            for i in range(10)
+        ],
     }
-    numbers = (2, 4, 0.001, 0.9)
+    design = cifar_design("7")
     with tempfile.TemporaryDirectory() as folder:
-        results = Results(Path(folder), "sweep", ARGUMENTS)
-        keys = [
-            ("cifar10", "7", 6, 16, 7, "relu", "tutorial", *numbers, seed) for seed in range(held)
-        ]
+        results = Results(Path(folder), "sweep", CIFAR_COLUMNS)
+        results.add(Run(design, TUTORIAL, "cifar10"), rows)
         # As many rows as runs have, written as files and read again, as a sweep would find them.
         for table in results.tables:
-            lines = [[str(cell) for cell in (*key, *row)] for key in keys for row in rows[table]]
-            frame = pd.DataFrame(lines, columns=list(results.columns(table)))
-            frame.to_csv(results.path(table), index=False)
-        results = Results(Path(folder), "sweep", ARGUMENTS)
+            one = pd.read_csv(results.path(table), dtype=str)
+            many = pd.concat([one] * held)
+            many["seed"] = np.repeat(np.arange(held), len(one))
+            many.to_csv(results.path(table), index=False)
+        results = Results(Path(folder), "sweep", CIFAR_COLUMNS)
         seconds = []
         for seed in range(held, held + 5):
             started = time.perf_counter()
-            results.add((*keys[0][:-1], seed), rows)
+            results.add(Run(design, TUTORIAL, "cifar10", seed), rows)
             seconds.append(time.perf_counter() - started)
     return float(np.median(seconds))
 
@@ -120,7 +126,7 @@ def main() -> None:
     tell("4 runs of a minute, by ranks", 2, both, alone / both / 2)
     tell("4 runs of a minute, by scripts", 2, apart, alone / apart / 2)
 
-    recorded = Results(ROOT / "results", "part1_explore_depth", ARGUMENTS).frame()
+    recorded = Results(ROOT / "results", "part1_explore_depth", CIFAR_COLUMNS).select()
     recorded = recorded[recorded["recipe"] == TUTORIAL.name]["train_seconds"]
     runs = np.random.default_rng(0).choice(recorded, RUNS)
     writing = np.interp(np.arange(RUNS), [0, *SIZES], [0, *measured])

@@ -161,6 +161,16 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
         process.communicate()
 
 
+@pytest.fixture(scope="session")
+def undisturbed_sweep(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The files of a sweep that nothing has disturbed, see `processes.finish`."""
+    from processes import finish
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    finish(folder)
+    return measured(folder / "results")
+
+
 def heed_signals() -> None:
     """In a child before it starts: ignored signals stay ignored in children.
 

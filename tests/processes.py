@@ -1,4 +1,7 @@
-"""A script started in a process of its own, watched, and found with its workers."""
+"""A script started in a process of its own, watched, and found with its workers.
+
+Its runs take less than a second, so that tests wait for the start of processes, not for training.
+"""
 
 import subprocess
 import sys
@@ -7,8 +10,11 @@ from pathlib import Path
 
 from conftest import ROOT, heed_signals
 
-SCRIPT = "part2_lenet5.py"
-OPTIONS = ["--synthetic", "--epochs", "2", "--designs", "lenet5-2017", "lenet5-relu", "--seeds"]
+import part2_mlp
+
+SCRIPT = "part2_mlp.py"
+OPTIONS = ["--synthetic", "--epochs", "1", "--designs", "30", "300-100", "--seeds"]
+SEEDS = 3  # of the undisturbed sweep that others are compared with: six runs
 
 Start = Callable[..., subprocess.Popen]
 
@@ -27,10 +33,8 @@ def launch(
         more: further options.
         environment: all of it; without it, this process's.
     """
-    folders = ["--results-dir", folder / "results", "--figures-dir", folder / "figures"]
-
     return subprocess.Popen(
-        [sys.executable, ROOT / SCRIPT, *OPTIONS, str(seeds), *folders, *more],
+        [sys.executable, ROOT / SCRIPT, *options(folder, seeds), *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -40,11 +44,15 @@ def launch(
     )
 
 
-def finish(folder: Path, seeds: int, *more: str) -> None:
-    """Run the script to its end."""
-    process = launch(folder, seeds, *more)
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
+def options(folder: Path, seeds: int = SEEDS) -> list[str]:
+    """The script's options, with results and figures below `folder`."""
+    folders = ["--results-dir", str(folder / "results"), "--figures-dir", str(folder / "figures")]
+    return [*OPTIONS, str(seeds), *folders]
+
+
+def finish(folder: Path, *more: str) -> None:
+    """Run the script to its end, in this process: only its one worker is another."""
+    assert part2_mlp.main([*options(folder), "--jobs", "1", *more]) == 0
 
 
 def workers(pid: int) -> list[int]:

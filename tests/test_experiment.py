@@ -1,4 +1,4 @@
-"""Results that cannot fool: only runs of today's code are the answer, and whose they are is said."""
+"""Results that cannot fool: only runs of today's code are shown, with their origin."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -92,7 +92,7 @@ def test_edits_of_network_and_recipe(copy: Copy) -> None:
     depth = "part1_explore_depth --synthetic --designs 7"
     mlp = "part2_mlp --synthetic --designs 30"
     copy.run(depth, mlp)
-    before, recipes = copy.rows("part2_mlp"), (copy.folder / RECIPES).read_text(encoding="utf-8")
+    before = copy.rows("part2_mlp")
     originals = {path: (copy.folder / path).read_bytes() for path in (NETWORKS, DEPTH)}
 
     copy.edit(
@@ -148,10 +148,8 @@ def test_edits_of_network_and_recipe(copy: Copy) -> None:
 
     for path, content in originals.items():
         (copy.folder / path).write_bytes(content)
-    (copy.folder / RECIPES).write_text(f"{recipes}\n{ADAM}\n", encoding="utf-8")
-    output = copy.run(depth, mlp)
-    assert output.count("runs: 1 from results/synthetic/") == 2
-    assert output.count("0 to train here") == 2
+    output = copy.run(f"{depth} --plot-only")
+    assert "runs: 1 from results/synthetic/" in output and "0 to train here" in output
 
 
 def test_a_data_set_in_mnists_format(copy: Copy) -> None:

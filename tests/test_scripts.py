@@ -4,6 +4,8 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -177,6 +179,22 @@ def test_weights_of_a_run_that_diverged_are_not_tested(
     output = capsys.readouterr().out
     assert "saved weights" not in output
     assert "diverged (the loss became infinite): baseline seed 0" in output
+
+
+def test_a_notebook_and_a_script_without_main_guard(tmp_path: Path) -> None:
+    """A notebook's `!python mine.py`: its backend is unknown here, and workers import mine.py."""
+    script = tmp_path / "mine.py"
+    argv = ["--synthetic", "--epochs", "1", "--batch-size", "250", "--seeds", "1"]
+    argv += ["--designs", "30", "--results-dir", "results", "--figures-dir", "figures"]
+    script.write_text(f"import part2_mlp\nprint('status', part2_mlp.main({argv}))\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "status 0"
+    assert len(pd.read_csv(tmp_path / "results" / "part2_mlp.csv")) == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the commands are POSIX")

@@ -121,7 +121,11 @@ def test_an_effect_is_its_range_with_tukeys_interval() -> None:
 @pytest.mark.parametrize("equal", [True, False])
 def test_the_interval_of_one_pair_is_scipys(equal: bool) -> None:
     samples = [np.random.default_rng(i).normal(i, 1 + i, 4 + i) for i in range(3)]
-    interval = stats.tukey_hsd(*samples, equal_var=equal).confidence_interval()
+    try:
+        tukey = stats.tukey_hsd(*samples, **({} if equal else {"equal_var": False}))
+    except TypeError:
+        pytest.skip("scipy before 1.16 has no Games-Howell test")
+    interval = tukey.confidence_interval()
     half = effects.half_range(samples, 2, 0, equal_spreads=equal)
     assert half == pytest.approx((interval.high[2, 0] - interval.low[2, 0]) / 2, rel=1e-6)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT, heed_signals, measured
-from processes import OPTIONS, SCRIPT, Start, finish, wait_for_line
+from processes import SCRIPT, SEEDS, Start, finish, options, wait_for_line
 
 resource = pytest.importorskip("resource", reason="Windows has no such limits")
 
@@ -20,19 +20,12 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    finish(folder, 2)
-    return measured(folder / "results")
-
-
-@pytest.mark.parametrize(("written", "what"), [("[1/", "weights"), ("[2/", "part2_lenet5")])
+@pytest.mark.parametrize(("written", "what"), [("[1/", "weights"), ("[2/", "part2_mlp_classes")])
 def test_a_full_disk_is_one_line_and_tears_nothing(
-    written: str, what: str, tmp_path: Path, start: Start, undisturbed: dict[str, str]
+    written: str, what: str, tmp_path: Path, start: Start, undisturbed_sweep: dict[str, str]
 ) -> None:
     """Full for the weights of a first seed, and for the tables of another."""
-    process = start(2, "--jobs", "1")
+    process = start(SEEDS, "--jobs", "1")
     wait_for_line(process, written)
     limit = 1000  # bytes: of any file that it writes from now on
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
@@ -40,30 +33,30 @@ def test_a_full_disk_is_one_line_and_tears_nothing(
     assert process.returncode == 1
     assert said.count("\n") == 1 and said.startswith("error: cannot write"), said
     assert what in said
-    assert len(pd.read_csv(tmp_path / "results" / "part2_lenet5.csv")) == int(written[1])
+    assert len(pd.read_csv(tmp_path / "results" / "part2_mlp.csv")) == int(written[1])
     for path in (tmp_path / "results").rglob("*.*"):
         assert path.suffix != ".tmp"
         assert path.suffix != ".csv" or path.read_text().endswith("\n")
-    finish(tmp_path, 2)
-    assert measured(tmp_path / "results") == undisturbed
+    finish(tmp_path)
+    assert measured(tmp_path / "results") == undisturbed_sweep
 
 
 def test_a_results_folder_that_is_removed_costs_no_run(
-    tmp_path: Path, start: Start, undisturbed: dict[str, str]
+    tmp_path: Path, start: Start, undisturbed_sweep: dict[str, str]
 ) -> None:
     """What was measured is written again with the next run."""
-    process = start(2, "--jobs", "1")
+    process = start(SEEDS, "--jobs", "1")
     wait_for_line(process, "[1/")
     shutil.rmtree(tmp_path / "results")
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     found = measured(tmp_path / "results")
-    layers = "part2_lenet5_layers.csv"  # written once, before the first run
-    assert found == {name: text for name, text in undisturbed.items() if name != layers}
+    layers = "part2_mlp_layers.csv"  # written once, before the first run
+    assert found == {name: text for name, text in undisturbed_sweep.items() if name != layers}
 
 
 def test_a_results_folder_that_becomes_a_file_is_one_line(tmp_path: Path, start: Start) -> None:
-    process = start(2, "--jobs", "1")
+    process = start(SEEDS, "--jobs", "1")
     wait_for_line(process, "[1/")
     kept = tmp_path / "kept"
     (tmp_path / "results").rename(kept)
@@ -71,7 +64,7 @@ def test_a_results_folder_that_becomes_a_file_is_one_line(tmp_path: Path, start:
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert said.count("\n") == 1 and said.startswith("error: cannot write"), said
-    assert len(pd.read_csv(kept / "part2_lenet5.csv")) == 1
+    assert len(pd.read_csv(kept / "part2_mlp.csv")) == 1
 
 
 def test_ctrl_c_twice_is_as_once(tmp_path: Path, start: Start) -> None:
@@ -81,14 +74,13 @@ def test_ctrl_c_twice_is_as_once(tmp_path: Path, start: Start) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert said.startswith("interrupted: finished runs are kept") and said.count("\n") == 1, said
-    assert len(pd.read_csv(tmp_path / "results" / "part2_lenet5.csv")) >= 1
+    assert said.startswith("interrupted: finished runs are saved") and said.count("\n") == 1, said
+    assert len(pd.read_csv(tmp_path / "results" / "part2_mlp.csv")) >= 1
 
 
-def test_head_reads_what_it_wants(tmp_path: Path, undisturbed: dict[str, str]) -> None:
-    folders = ["--results-dir", tmp_path / "results", "--figures-dir", tmp_path / "figures"]
+def test_head_reads_what_it_wants(tmp_path: Path, undisturbed_sweep: dict[str, str]) -> None:
     script = subprocess.Popen(
-        [sys.executable, ROOT / SCRIPT, *OPTIONS, "2", *folders],
+        [sys.executable, ROOT / SCRIPT, *options(tmp_path), "--jobs", "1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -98,11 +90,11 @@ def test_head_reads_what_it_wants(tmp_path: Path, undisturbed: dict[str, str]) -
     script.stdout.close()
     script.stdout = None
     _, said = script.communicate(timeout=120)
-    assert head.stdout.startswith("4 of 4 runs to train")
+    assert head.stdout.startswith("runs: 0, 6 to train here")
     assert (script.returncode, said) == (1, "")
-    assert len(pd.read_csv(tmp_path / "results" / "part2_lenet5.csv")) >= 1
-    finish(tmp_path, 2)
-    assert measured(tmp_path / "results") == undisturbed
+    assert len(pd.read_csv(tmp_path / "results" / "part2_mlp.csv")) >= 1
+    finish(tmp_path)
+    assert measured(tmp_path / "results") == undisturbed_sweep
 
 
 @pytest.mark.parametrize(
@@ -114,12 +106,12 @@ def test_head_reads_what_it_wants(tmp_path: Path, undisturbed: dict[str, str]) -
     ids=["no home", "locale C"],
 )
 def test_no_home_and_no_locale_change_nothing(
-    surroundings: dict[str, str], tmp_path: Path, start: Start, undisturbed: dict[str, str]
+    surroundings: dict[str, str], tmp_path: Path, start: Start, undisturbed_sweep: dict[str, str]
 ) -> None:
     kept = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    process = start(2, **{**kept, **surroundings})
+    process = start(SEEDS, "--jobs", "1", **{**kept, **surroundings})
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert "Traceback" not in said
-    assert measured(tmp_path / "results") == undisturbed
+    assert measured(tmp_path / "results") == undisturbed_sweep
     assert list((tmp_path / "figures").glob("*.png"))

@@ -47,7 +47,7 @@ def make_timer(
     statement: str, names: dict[str, object], threads: int, device: str
 ) -> "torch.utils.benchmark.Timer":
     """PyTorch's timer of a statement. On an accelerator it waits until the work is done."""
-    # The import looks for compilers and would warn in every worker that there is no CUDA.
+    # The import searches for compilers and would warn in every worker that there is no CUDA.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     from torch.utils.benchmark import Timer
     from torch.utils.benchmark import timer as waiting_clock

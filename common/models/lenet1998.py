@@ -178,8 +178,7 @@ class LeNet5_1998(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, 10) of images (N, 1, 28, 28)."""
-        x = self.input(x)  # (N, 1, 32, 32)
-        x = self.C1_act(self.C1(x))  # (N, 6, 28, 28)
+        x = self.C1_act(self.C1(self.input(x)))  # (N, 1, 32, 32), then (N, 6, 28, 28)
         x = self.S2_act(self.S2(x))  # (N, 6, 14, 14)
         x = self.C3_act(self.C3(x))  # (N, 16, 10, 10)
         x = self.S4_act(self.S4(x))  # (N, 16, 5, 5)

@@ -117,8 +117,8 @@ class LeNet5(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, 10) of images (N, 1, 28, 28)."""
-        x = self.pad(x)  # (N, 1, 32, 32)
-        x = self.S2(self.C1_act(self.C1(x)))  # (N, 6, 28, 28), then (N, 6, 14, 14)
+        x = self.C1_act(self.C1(self.pad(x)))  # (N, 1, 32, 32), then (N, 6, 28, 28)
+        x = self.S2(x)  # (N, 6, 14, 14)
         x = self.S4(self.C3_act(self.C3(x)))  # (N, 16, 10, 10), then (N, 16, 5, 5)
         x = x.flatten(1)  # (N, 400)
         x = self.C5_act(self.C5(x))  # (N, 120)

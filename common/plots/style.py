@@ -10,9 +10,12 @@ from pathlib import Path
 
 import matplotlib
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.results.files import replacing
+
+__all__ = ["Axes", "Figure"]  # scripts import them from here: after MPLBACKEND is set
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")

@@ -1,4 +1,4 @@
-"""Files that are never seen half written, and CSV files that are read with pandas."""
+"""Files that are never seen half written, and CSV files as tables of pandas."""
 
 import csv
 import errno
@@ -60,7 +60,8 @@ def read_cells(
         for name, value in defaults.items():
             cells[name] = cells[name].replace("", str(value)) if name in cells else str(value)
         cells = cells[columns]
-        twice = typed(cells, kinds).duplicated(list(unique))
+        unknown = [name for name in columns if name not in kinds]
+        twice = typed(cells, kinds).duplicated([*unique, *unknown])
         if twice.any():
             raise Damage("the row is in the file twice", int(twice.argmax()))
     except FileNotFoundError:
@@ -164,7 +165,7 @@ def merge_table(
         name: int if whole(rows[name]) else float if rows[name].dtype.kind == "f" else str
         for name in rows
     }
-    with locked(path.with_suffix(".lock"), wait=60):
+    with locked(path.with_name("tables.lock"), wait=60):
         table = read_table(path, kinds, unique or key, defaults)
         rows = rows.assign(**{name: "" for name in table if name not in rows})[list(table)]
         new = set(rows[key].itertuples(index=False, name=None))

@@ -1,9 +1,9 @@
 """One sweep on many machines, by PyTorch's own launcher, torchrun.
 
-The processes that torchrun starts, the ranks, take the next run from a counter that they share, so
-that fast and slow machines stay busy alike, and hand what they measured to rank 0, which alone
-writes. Counter and messages lie in the store that the launcher keeps for its ranks. When a rank
-dies, the launcher (--max-restarts) starts all anew, and the sweep goes on from what is written.
+The processes that torchrun starts are the ranks. Each takes the next run from a shared counter, so
+that fast and slow machines are always busy, and sends its results to rank 0, which alone writes.
+Counter and messages are in the store of the launcher. When a rank dies, the launcher
+(--max-restarts) starts all ranks again, and the sweep goes on from the written results.
 """
 
 import os
@@ -24,7 +24,7 @@ from common.sweep.workers import Event, events
 from common.training.loop import Outcome, Run
 
 PATIENCE = timedelta(days=30)  # no run takes longer
-POLL = 0.05  # seconds between two looks into the store: a waiting rank must hear Ctrl-C
+POLL = 0.05  # seconds between two reads of the store: a waiting rank must react to Ctrl-C
 
 # Every sweep of a script, and every start of it, has its own part of the store.
 _sweeps = count()
@@ -56,7 +56,7 @@ def device_of_rank(device: str) -> str:
 def lead(
     runs: Sequence[Run], missing: Sequence[Run], dataset: Dataset | None, jobs: int, device: str
 ) -> Iterator[tuple[Run, Event]]:
-    """On rank 0: train `missing` with all ranks, and tell what happens on any of them.
+    """On rank 0: train `missing` with all ranks, and yield the events of all of them.
 
     Args:
         runs: those of the sweep, the same on every rank.
@@ -67,33 +67,33 @@ def lead(
     """
     store, part = connect(), f"{_token}/sweep{next(_sweeps)}"
     store.set("leader", _token)
-    places = {id(run): place for place, run in enumerate(runs)}
-    store.set(f"{part}/missing", pickle.dumps([places[id(run)] for run in missing]))
+    numbers = {id(run): number for number, run in enumerate(runs)}
+    store.set(f"{part}/missing", pickle.dumps([numbers[id(run)] for run in missing]))
     if missing:
-        # This rank trains as all others do; its messages too come through the store.
+        # This rank trains like the others; its messages go through the store too.
         arguments = (connect(), part, runs, missing, dataset, jobs, device)
         threading.Thread(target=work, args=arguments, daemon=True).start()
     ended = 0
-    for number in count():
+    for message in count():
         if ended == len(missing):
             break
-        key = f"{part}/event{number}"
+        key = f"{part}/event{message}"
         while not store.check([key]):
             time.sleep(POLL)
-        place, event = pickle.loads(store.get(key))
+        number, event = pickle.loads(store.get(key))
         store.delete_key(key)
-        if place is None:
+        if number is None:
             raise LabError(event)
         ended += isinstance(event, Outcome | str)
-        yield runs[place], event
+        yield runs[number], event
     store.set(f"{part}/done", b"")
 
 
 def help_out(runs: Sequence[Run], load: Callable[[], Dataset], jobs: int, device: str) -> None:
-    """On other ranks: train what rank 0 has said is missing, until it has all of it.
+    """On other ranks: train the runs that rank 0 names as missing, until it has all of them.
 
-    The store may still hold what was said before the launcher started the ranks anew: whoever
-    leads now is looked up again and again.
+    The store may still have messages from before a restart: the current leader is read again and
+    again.
     """
     store, sweep, helped = connect(), next(_sweeps), set()
     while True:
@@ -103,7 +103,7 @@ def help_out(runs: Sequence[Run], load: Callable[[], Dataset], jobs: int, device
                 return
             if part not in helped and store.check([f"{part}/missing"]):
                 helped.add(part)
-                missing = [runs[place] for place in pickle.loads(store.get(f"{part}/missing"))]
+                missing = [runs[number] for number in pickle.loads(store.get(f"{part}/missing"))]
                 if missing:
                     work(store, part, runs, missing, load().share_memory(), jobs, device)
         time.sleep(POLL)
@@ -118,8 +118,8 @@ def work(
     jobs: int,
     device: str,
 ) -> None:
-    """Train runs, each the next that no rank has taken, and send rank 0 what happens."""
-    places = {id(run): place for place, run in enumerate(runs)}
+    """Train the next runs that no rank has taken, and send the events to rank 0."""
+    numbers = {id(run): number for number, run in enumerate(runs)}
 
     def taken() -> Iterator[Run]:
         while part.startswith(store.get("leader").decode()):
@@ -128,14 +128,14 @@ def work(
                 return
             yield missing[number]
 
-    def send(place: int | None, event: Event) -> None:
-        number = store.add(f"{part}/events", 1) - 1
-        store.set(f"{part}/event{number}", pickle.dumps((place, event)))
+    def send(run: int | None, event: Event) -> None:
+        message = store.add(f"{part}/events", 1) - 1
+        store.set(f"{part}/event{message}", pickle.dumps((run, event)))
 
     try:
         for run, event in events(taken(), dataset, jobs, device):
-            send(places[id(run)], event)
-    except Exception as error:  # whatever it is, rank 0 must not wait for what will not come
+            send(numbers[id(run)], event)
+    except Exception as error:  # rank 0 must not wait for a message that never comes
         send(None, f"rank {rank()}: {one_line(error)}")
 
 

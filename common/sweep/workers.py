@@ -1,7 +1,7 @@
-"""Work in other processes: train runs, several at a time, or measure; and where they may compute.
+"""Worker processes that train runs, several at a time; cores and devices of this machine.
 
-Every run has one thread, so that its numbers do not depend on how many are trained at once. The
-data set is handed over in shared memory: it is held once, not once a worker.
+Every run has one thread: its numbers do not depend on how many runs are trained at once. The data
+set is in shared memory: there is one copy for all workers.
 """
 
 import math
@@ -20,18 +20,16 @@ from common import LabError, one_line
 from common.data.datasets import Dataset
 from common.training.loop import Epoch, Outcome, Run, train
 
-Event = Epoch | Outcome | str | None  # an epoch done, run done, run failed and why, run begun
+Event = Epoch | Outcome | str | None  # end of an epoch, of a run, why it failed, its begin
 
 
 def events(
     runs: Iterable[Run], dataset: Dataset, jobs: int, device: str
 ) -> Iterator[tuple[Run, Event]]:
-    """Train `runs`, `jobs` at a time in spawned processes, and tell what happens as it happens.
+    """Train `runs`, `jobs` at a time in spawned processes, and yield each event with its run.
 
-    A run is taken from `runs` when a process is free for it.
-
-    A process that dies fails the run it was at, and no other. When the caller stops early, for
-    whatever reason, the processes are ended.
+    A run is taken from `runs` when a process is free for it. A process that dies fails its own run
+    and no other. When the caller stops early, for whatever reason, the processes are killed.
     """
     waiting = iter(runs)
     busy: dict[Connection, tuple[multiprocessing.Process, Run]] = {}
@@ -55,7 +53,7 @@ def events(
                 if not isinstance(event, Epoch):
                     del busy[connection]
                 if isinstance(event, str):
-                    connection.close()  # what failed may have harmed the process: end it
+                    connection.close()  # ends the process: the failure may have damaged it
                 elif isinstance(event, Outcome):
                     # The next run first, so that its process need not wait for the writer.
                     following = next(waiting, None)
@@ -79,8 +77,8 @@ def spawn(
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
-    # Ctrl-C in a terminal reaches children too. It is for us, who end them: they inherit that it
-    # is blocked, or one that is still importing would print a traceback. Ours waits meanwhile.
+    # Ctrl-C in a terminal reaches children too, and one that is still importing would print a
+    # traceback. So children inherit that it is blocked; this process ends them.
     mask = getattr(signal, "pthread_sigmask", lambda *_: None)  # Windows has none
     mask(getattr(signal, "SIG_BLOCK", 0), {signal.SIGINT})
     try:
@@ -97,15 +95,15 @@ def hand_out(
     process: multiprocessing.Process,
     busy: dict[Connection, tuple[multiprocessing.Process, Run]],
 ) -> tuple[Run, None]:
-    """Send a run to a process; returns the event that it has begun."""
+    """Send a run to a process; returns the event of its begin."""
     busy[connection] = (process, run)
-    with suppress(OSError):  # it has died: reading from it will tell
+    with suppress(OSError):  # the process is dead: reading from it will show it
         connection.send(run)
     return run, None
 
 
 def work(connection: Connection, dataset: Dataset, device: str) -> None:
-    """Train the runs that arrive, until the parent closes the connection or is gone."""
+    """Train the runs that arrive, until the parent closes the connection or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows nothing is inherited
     torch.set_num_threads(1)
 
@@ -121,8 +119,8 @@ def work(connection: Connection, dataset: Dataset, device: str) -> None:
                 on_device = on_device or dataset.to(device)
                 outcome = train(run, on_device, on_epoch=send)
             except OSError:
-                raise  # the parent is gone
-            except Exception as error:  # whatever it is, it fails this run alone
+                raise  # the parent has ended
+            except Exception as error:  # any error fails this run alone
                 send(one_line(error))
             else:
                 send(outcome)
@@ -131,7 +129,7 @@ def work(connection: Connection, dataset: Dataset, device: str) -> None:
 def ending(exitcode: int | None) -> str:
     """How a process ended, in words."""
     if exitcode is not None and exitcode < 0:
-        return f"by {signal.Signals(-exitcode).name} (killed, perhaps for want of memory)"
+        return f"by {signal.Signals(-exitcode).name} (killed, perhaps because memory was full)"
     return f"with exit code {exitcode}"
 
 
@@ -157,7 +155,7 @@ def quota(folder: Path) -> float:
 
 
 def available(device: str) -> str:
-    """The device to train on; raises a LabError if it is not there."""
+    """The device to train on; LabError if this machine does not have it."""
     there = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
