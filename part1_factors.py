@@ -23,8 +23,8 @@ from common.plots import style
 from common.plots.factors import SIZES, means_by_size
 from common.plots.style import Axes, Figure
 from common.results.columns import RECIPE_KEY
-from common.results.files import merge_table
 from common.results.store import Results
+from common.results.tables import merge_table
 from common.settings import Settings
 from common.statistics.effects import Gain, effect, gain, gains_differ
 from common.statistics.intervals import converged

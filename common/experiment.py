@@ -19,8 +19,8 @@ from common.models.design import Design
 from common.plots import style
 from common.plots.factors import heat_map
 from common.results.columns import FINGERPRINT
-from common.results.files import merge_table
 from common.results.store import Results
+from common.results.tables import merge_table
 from common.settings import Settings
 from common.statistics.comparison import compare, guessing, test_images
 from common.statistics.effects import grid_shares

@@ -11,7 +11,7 @@ from common.models.design import Design
 from common.models.networks import ACTIVATIONS, CIFAR_COLUMNS, DEPTHS
 from common.plots.accuracy import accuracy_by_design
 from common.plots.curves import signal_and_gradient, training_and_test_curves
-from common.results.files import merge_table, read_table
+from common.results.tables import merge_table, read_table
 from common.settings import Settings
 from common.training.recipes import TUNED, TUTORIAL, TUTORIAL_KAIMING, TUTORIAL_LONG
 from common.training.signals import initial_signals

@@ -67,7 +67,7 @@ def test_an_exploration_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
-    options = ["--synthetic", "--epochs", "1", "--batch-size", "250", *folders]
+    options = ["--synthetic", "--epochs", "1", "--batch-size", "250", "--jobs", "1", *folders]
     assert part1_explore_activation.main([*options, "--seeds", "2"]) == 0
     assert not (tmp_path / "part1_explore_activation_summary.csv").exists()
     capsys.readouterr()

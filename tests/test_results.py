@@ -20,8 +20,9 @@ from common.models.design import Design
 from common.models.networks import MLP, mlp_design
 from common.results import files as result_files
 from common.results.columns import Value, write_cell
-from common.results.files import merge_table, read_table, replacing, typed
+from common.results.files import replacing
 from common.results.store import Results
+from common.results.tables import merge_table, read_table, typed
 from common.training.loop import Run
 from common.training.recipes import Recipe
 
@@ -391,7 +392,7 @@ def test_a_disk_without_locks_is_a_warning_and_no_error(
             results.add(run(seed), rows())
     assert list(open_results(saved.parent).select()["seed"]) == [0, 1, 2]
     said = capsys.readouterr().err
-    assert "this disk has no locks" in said and "another sweep" not in said
+    assert "this disk has no locks" in said and "another script" not in said
     assert said.count("\n") == 2
 
 

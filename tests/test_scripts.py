@@ -20,8 +20,8 @@ FIGURES = {
     "part2_lenet5": ["curves", "accuracy", "confusion", "misread"],
 }
 LABELS = {
-    "part1_cifar_tutorial": "tutorial-epochs1-batchsize100-seeds2",
-    "part2_lenet5": "report2017-epochs1-batchsize100-seeds2",
+    "part1_cifar_tutorial": "tutorial-epochs1-batchsize250-seeds2",
+    "part2_lenet5": "report2017-epochs1-batchsize250-seeds2",
 }
 OF_DATA = {
     "part1_cifar_tutorial": set(),
@@ -38,7 +38,7 @@ def sums(folder: Path) -> dict[str, str]:
 def test_a_first_try(
     name: str, script: Script, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    options = ["--synthetic", "--epochs", "1", "--batch-size", "100", "--seeds", "2"]
+    options = ["--synthetic", "--epochs", "1", "--batch-size", "250", "--seeds", "2", "--jobs", "1"]
     options += ["--classes"] if name == "part2_lenet5" else []
     done = script(f"{name}.py", *options)
     assert done.returncode == 0, done.stderr
@@ -91,7 +91,7 @@ def test_figures_are_drawn_without_data_and_weights(
 ) -> None:
     """From results of real data, on a machine that has neither data nor weights."""
     folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
-    options = ["--epochs", "1", "--batch-size", "100", "--designs", "lenet5-2017", "--seeds", "1"]
+    options = ["--epochs", "1", "--batch-size", "250", "--designs", "lenet5-2017", "--seeds", "1"]
     assert part2_lenet5.main(["--synthetic", *options, *folders]) == 0
     shutil.rmtree(tmp_path / "figures")
     shutil.rmtree(tmp_path / "weights")
@@ -153,7 +153,7 @@ def test_runs_that_diverge_or_learn_nothing_are_named(
 ) -> None:
     folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
     options = ["--synthetic", "--epochs", "1", "--seeds", "1", "--designs", "lenet5-relu", *folders]
-    options += ["--batch-size", "100"]
+    options += ["--batch-size", "100", "--jobs", "1"]
     assert part2_lenet5.main([*options, "--lr", "1e20"]) == 0
     output = capsys.readouterr().out
     assert "diverged (the loss became infinite): lenet5-relu seed 0" in output
@@ -168,7 +168,16 @@ def test_weights_of_a_run_that_diverged_are_not_tested(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     argv = ["--synthetic", "--section", "classifier", "--epochs", "1", "--seeds", "2"]
-    argv += ["--batch-size", "100", "--results-dir", str(tmp_path), "--figures-dir", str(tmp_path)]
+    argv += [
+        "--jobs",
+        "1",
+        "--batch-size",
+        "250",
+        "--results-dir",
+        str(tmp_path),
+        "--figures-dir",
+        str(tmp_path),
+    ]
     assert part1_cifar_tutorial.main(argv) == 0
     assert "the saved weights of seed 0 reach the same" in capsys.readouterr().out
     path = tmp_path / "part1_cifar_tutorial.csv"

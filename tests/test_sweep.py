@@ -233,7 +233,7 @@ def test_a_second_sweep_at_the_same_time_is_refused(
     tmp_path: Path, digits: Dataset, short: Recipe
 ) -> None:
     first = open_results(tmp_path)
-    with first.writing(), pytest.raises(LabError, match="another sweep writes to"):
+    with first.writing(), pytest.raises(LabError, match="another script writes experiment to"):
         sweep(runs(short, SMALL), open_results(tmp_path), lambda: digits, jobs=1)
     assert not (tmp_path / "experiment.csv").exists()
 

@@ -12,7 +12,8 @@ from common.inference.timing import FLOAT, traffic
 from common.inference.variants import VARIANTS
 from common.models.design import Layer, layer_table, totals
 from common.results.columns import RECIPE_KINDS, Kinds, Value
-from common.results.files import merge_table, read_table, replacing
+from common.results.files import replacing
+from common.results.tables import merge_table, read_table
 from common.training.loop import device_name
 
 NOISY = 0.1  # a larger spread over the rounds, relative to their median, gets a mark

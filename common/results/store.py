@@ -21,7 +21,8 @@ from common.results.columns import (
     Value,
     write_cell,
 )
-from common.results.files import locked, merge_table, read_cells, typed, write_csv
+from common.results.files import locked, write_csv
+from common.results.tables import merge_table, read_cells, typed
 from common.training.loop import Run
 
 Identity = tuple[Value, ...]
