@@ -1,7 +1,7 @@
 """Part 1: how well does the network of PyTorch's 60-minute tutorial do?
 
-    python part1_cifar_tutorial.py                     its four parts
-    python part1_cifar_tutorial.py --section autograd  one of them
+    python part1_cifar_tutorial.py                     all four parts
+    python part1_cifar_tutorial.py --section autograd  only one part
     python part1_cifar_tutorial.py --synthetic         on built-in images
 
 The network classifies 54.72 % of CIFAR-10's test images correctly; published
@@ -39,7 +39,7 @@ SHOWN = 24  # test images in the figure of predictions
 
 @cli.command
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the sections that the options ask for."""
+    """Run one section or all sections."""
     sections = {"tensors": tensors, "autograd": autograd, "networks": networks}
     parser = cli.parser(__doc__, "cifar10", [TUTORIAL], classes=False)
     names = [*sections, "classifier", "all"]
@@ -69,9 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check(holds: object, what: str) -> None:
-    """Stop the tutorial if something that it says is not true."""
+    """Stop the tutorial if a statement is false."""
     if not holds:
-        raise LabError(f"the tutorial says '{what}', which is not true here: please report it")
+        raise LabError(f"the tutorial's statement '{what}' is false here: please report it")
 
 
 def tensors() -> None:
@@ -86,10 +86,10 @@ def tensors() -> None:
     t = torch.ones(4, 4)
     t[:, 1] = 0
     print(f"a column set to zero:\n{t}")
-    print(f"two joined along dimension 1 have shape {tuple(torch.cat([t, t], dim=1).shape)}")
+    print(f"two tensors joined in dimension 1: shape {tuple(torch.cat([t, t], dim=1).shape)}")
     print(f"element by element, t * t:\n{t * t}")
     print(f"matrix product, t @ t.T:\n{t @ t.T}")
-    t.add_(5)  # an underscore: in place
+    t.add_(5)  # the underscore means: in place
     print(f"5 added in place:\n{t}")
 
     t = torch.ones(5)
@@ -100,12 +100,12 @@ def tensors() -> None:
     n = np.ones(5)
     t = torch.from_numpy(n)
     np.add(n, 1, out=n)
-    print(f"an array and its tensor too: {n} and {t}")
+    print(f"an array and its tensor share memory too: {n} and {t}")
     check((t == 2).all(), "an array and its tensor share memory")
 
 
 def autograd() -> None:
-    """Gradients by autograd next to those by hand; a step of gradient descent."""
+    """Gradients by autograd and by hand; one step of gradient descent."""
     a = torch.tensor([2.0, 3.0], requires_grad=True)
     b = torch.tensor([6.0, 4.0], requires_grad=True)
     q = 3 * a**3 - b**2
@@ -123,18 +123,18 @@ def autograd() -> None:
     before.backward()
     torch.optim.SGD(model.parameters(), lr=0.1).step()
     after = F.mse_loss(model(x), target)
-    print(f"a step of gradient descent reduces the loss from {before:.4f} to {after:.4f}")
-    check(after < before, "a step of gradient descent reduces the loss")
+    print(f"one step of gradient descent reduces the loss from {before:.4f} to {after:.4f}")
+    check(after < before, "one step of gradient descent reduces the loss")
 
 
 def networks() -> None:
-    """The network's parameters; a loss, its gradients, and the update that they cause."""
+    """The network's parameters; a loss, its gradients, and an update of the weights."""
     torch.manual_seed(0)
     net = CifarCNN()
     print(net)
     for name, parameter in net.named_parameters():
         print(f"{name:<10} {tuple(parameter.shape)!s:<16} {parameter.numel():>7,}")
-    print(f"together {sum(p.numel() for p in net.parameters()):,} parameters")
+    print(f"total: {sum(p.numel() for p in net.parameters()):,} parameters")
 
     x, target = torch.randn(1, 3, 32, 32), torch.randn(1, 10)
     loss = F.mse_loss(net(x), target)
@@ -154,7 +154,7 @@ def networks() -> None:
 
 
 def check_transforms(lab: Experiment) -> None:
-    """The tutorial's transforms and DataLoader give the same numbers as training uses."""
+    """Check that the tutorial's transforms and DataLoader give the tensors of our training."""
     # Imported here: worker processes import this script and need no torchvision.
     from torchvision import transforms
     from torchvision.datasets import CIFAR10
@@ -171,11 +171,11 @@ def check_transforms(lab: Experiment) -> None:
     print(f"a batch of the DataLoader: images {tuple(x.shape)}, {x.dtype}, labels {y.tolist()}")
     check(torch.equal(x, lab.dataset().normalised(images)), "the same images")
     check(torch.equal(y, labels), "the same labels")
-    print("the normalised tensors in memory are equal to it: training uses these")
+    print("training uses tensors in memory: they are equal to this batch")
 
 
 def report(lab: Experiment, tables: Tables) -> None:
-    """Print overall and per-class accuracy, and draw."""
+    """Print the accuracy of every class, and draw the figures."""
     console.print_classes(tables.classes)
     lab.figure("loss", loss_curve(tables.loss))
     lab.figure("classes", accuracy_by_class(tables.classes))
@@ -191,22 +191,22 @@ def report(lab: Experiment, tables: Tables) -> None:
 
 
 def check_weights(lab: Experiment, model: nn.Module, tables: Tables) -> None:
-    """The saved weights predict what the network predicted when it was trained."""
+    """Check that the saved weights give the recorded confusion matrix."""
     run = tables.runs.query("seed == 0").iloc[0]
     recorded = tables.confusion.query("seed == 0")["count"].tolist()
     if not recorded or (run["device"], run["torch"]) != (device_name("cpu"), torch.__version__):
-        return  # it diverged, or another machine trained it: the last digits may differ
+        return  # the run diverged, or the last digits may differ: another machine trained it
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in training
     again = evaluate(model, lab.dataset(), lab.dataset().test)
     torch.set_num_threads(threads)
     if again.confusion.flatten().tolist() != recorded:
-        raise LabError("the weights of seed 0 do not give the recorded numbers: --fresh makes them")
+        raise LabError("the weights of seed 0 do not give the recorded numbers: use --fresh")
     print(f"\nthe saved weights of seed 0 reach the same {100 * again.accuracy:.2f} %")
 
 
 def draw_filters(lab: Experiment, model: nn.Module, note: str) -> None:
-    """The learned 5x5 filters of C1 as colours, each stretched to the full range."""
+    """Draw the learned 5x5 filters of C1 as colours; each filter uses the full range."""
     filters = model.C1.weight.detach()  # (6, 3, 5, 5)
     low, high = filters.amin((1, 2, 3), True), filters.amax((1, 2, 3), True)
     images = ((filters - low) / (high - low)).numpy()
@@ -215,7 +215,7 @@ def draw_filters(lab: Experiment, model: nn.Module, note: str) -> None:
 
 
 def draw_predictions(lab: Experiment, model: nn.Module, note: str) -> None:
-    """The first test images, each with its class and the prediction."""
+    """Draw the first test images, each with its class and the prediction."""
     dataset = lab.dataset()
     images, labels = (part[:SHOWN] for part in dataset.test)
     predicted = predict(model, dataset, images).argmax(1)

@@ -1,7 +1,7 @@
 """Part 1: what does the activation function do for the tutorial's network?
 
 python part1_explore_activation.py        ReLU, sigmoid and tanh
-python part1_explore_activation.py --all  and LeakyReLU, ELU, GELU, SiLU
+python part1_explore_activation.py --all  also LeakyReLU, ELU, GELU, SiLU
 
 With two epochs, ELU (57.90 %) is better than ReLU (54.72 %), and sigmoid
 learns nothing (10.00 %). Tanh, LeakyReLU, GELU and SiLU do not differ
@@ -16,6 +16,7 @@ from pathlib import Path
 from common import cli, exploration
 from common.experiment import Experiment, Tables
 from common.models.networks import ACTIVATIONS, cifar_design
+from common.plots.accuracy import accuracy_by_design
 
 LAB = ["relu", "sigmoid", "tanh"]
 
@@ -24,7 +25,7 @@ LAB = ["relu", "sigmoid", "tanh"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Explore the activation."""
     parser = exploration.parser(__doc__)
-    parser.add_argument("--all", action="store_true", help="newer activations too")
+    parser.add_argument("--all", action="store_true", help="also newer activations")
     args = parser.parse_args(argv)
     network = exploration.baseline(args)
     baseline = network["activation"]
@@ -38,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def report(lab: Experiment, tables: Tables) -> None:
     """Compare the activations, and draw."""
     lab.compare(tables)
-    exploration.figures(lab, tables)
+    lab.figure("accuracy", accuracy_by_design(tables.runs, lab.baseline))
+    exploration.figure_of_curves(lab, tables)
     exploration.figure_of_signals(lab, tables)
 
 

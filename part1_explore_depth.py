@@ -1,9 +1,9 @@
 """Part 1: what do more convolutional layers do for the tutorial's network?
 
 python part1_explore_depth.py                            7, 9, 11, 13 layers
-python part1_explore_depth.py --recipe tutorial-kaiming  Kaiming's weights
+python part1_explore_depth.py --recipe tutorial-kaiming  Kaiming initialisation
 python part1_explore_depth.py --recipe tutorial-long     20 epochs instead of 2
-python part1_explore_depth.py --c1 12 --c3 28            from a wider network
+python part1_explore_depth.py --c1 12 --c3 28            a wider baseline
 
 With two epochs, more layers are worse: 7 layers reach 54.72 %, 9 layers
 47.75 %; of 11 layers 4 of 10 seeds learn, of 13 none. Depth plus PyTorch's
@@ -18,6 +18,7 @@ from pathlib import Path
 from common import cli, exploration
 from common.experiment import Experiment, Tables
 from common.models.networks import DEPTHS, cifar_design
+from common.plots.accuracy import accuracy_by_design
 from common.plots.factors import accuracy_by_size
 
 
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def report(lab: Experiment, tables: Tables) -> None:
     """Compare the depths, and draw."""
     lab.compare(tables)
-    exploration.figures(lab, tables)
+    lab.figure("accuracy", accuracy_by_design(tables.runs, lab.baseline))
+    exploration.figure_of_curves(lab, tables)
     if not tables.converged.empty:
         lab.figure("size", accuracy_by_size(tables.converged, ["layers"]))
     exploration.figure_of_signals(lab, tables)

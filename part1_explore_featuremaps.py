@@ -16,6 +16,7 @@ from pathlib import Path
 from common import cli, exploration
 from common.experiment import Experiment, Tables
 from common.models.networks import cifar_design
+from common.plots.accuracy import accuracy_by_design
 from common.plots.factors import accuracy_by_size
 
 C1, C3 = (6, 8, 10, 12), (16, 20, 24, 28)  # feature maps
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def report(lab: Experiment, tables: Tables) -> None:
     """Compare the widths, and draw."""
     lab.compare(tables)
-    exploration.figures(lab, tables)
+    lab.figure("accuracy", accuracy_by_design(tables.runs, lab.baseline))
+    exploration.figure_of_curves(lab, tables)
     runs = tables.converged
     if not runs.empty:
         varied = [column for column in ("c1", "c3") if runs[column].nunique() > 1]
@@ -55,7 +57,7 @@ def report(lab: Experiment, tables: Tables) -> None:
 
 
 def report_grid(lab: Experiment, tables: Tables) -> None:
-    """The same, and how much of the variance each factor of the grid explains."""
+    """`report`, and the share of the variance that each factor of the grid explains."""
     report(lab, tables)
     if not tables.converged.empty:
         lab.grid(tables.converged, {"c1": "feature maps of C1", "c3": "feature maps of C3"})

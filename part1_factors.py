@@ -1,8 +1,8 @@
 """Part 1: which factor matters most: feature maps, depth or activation?
 
-python part1_factors.py                 of the tutorial's network
-python part1_factors.py --c1 12         of another baseline network
-python part1_factors.py --recipe tuned  with one recipe
+python part1_factors.py                 for the tutorial's network
+python part1_factors.py --c1 12         for another baseline network
+python part1_factors.py --recipe tuned  for one recipe
 
 This script reads the results of the three explorations and trains nothing.
 With two epochs, depth and activation matter most, because some settings fail:
@@ -36,7 +36,7 @@ KEY = ["dataset", *CIFAR_COLUMNS, *RECIPE_KEY]
 
 @dataclass(frozen=True)
 class Factor:
-    """What an exploration varies: its column, the levels, and how it names a design."""
+    """A factor of an exploration: its column, its levels, and the name of a design."""
 
     experiment: str
     column: str
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             tables.append(runs.assign(factor=factor))
     if not tables:
         raise LabError(
-            f"{settings.results_dir} has no factor with two levels of two seeds: run the three "
+            f"{settings.results_dir} has no factor with two seeds at two levels: run the three "
             "scripts part1_explore_*.py first"
         )
     runs = pd.concat(tables, ignore_index=True)
@@ -106,7 +106,7 @@ def levels(
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each factor and its runs by one recipe, level by level.
 
-    Only levels with two seeds or more, and factors with two levels or more.
+    Only levels with at least two seeds, and factors with at least two such levels.
     """
     for name, factor in FACTORS.items():
         results = Results(settings.results_dir, factor.experiment, CIFAR_COLUMNS)
@@ -127,7 +127,7 @@ def cells(runs: pd.DataFrame, network: dict[str, int | str]) -> dict[str, int | 
 
 
 def effect_table(runs: pd.DataFrame, network: dict[str, int | str]) -> pd.DataFrame:
-    """A row a recipe and factor: the effect of the factor."""
+    """One row per recipe and factor: the effect of the factor."""
     rows = []
     for (_, name), group in runs.groupby(["recipe", "factor"], sort=False):
         column = FACTORS[name].column
@@ -140,10 +140,10 @@ def effect_table(runs: pd.DataFrame, network: dict[str, int | str]) -> pd.DataFr
 
 
 def gain_table(runs: pd.DataFrame, network: dict[str, int | str]) -> pd.DataFrame:
-    """The gain per parameter and per multiply-accumulate, a row a recipe, factor and size.
+    """The gain per parameter and per multiply-accumulate: one row per recipe, factor and size.
 
-    `p` tests whether it equals the gain of the recipe's first factor. Factors that do not change
-    the size have no row.
+    `p` tests for a difference from the gain of the recipe's first factor. Factors that do not
+    change the size have no row.
     """
     rows, first = [], {}
     for size in SIZES:
@@ -161,11 +161,11 @@ def gain_table(runs: pd.DataFrame, network: dict[str, int | str]) -> pd.DataFram
 def draw(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
     """The effect of each factor, one row of panels per recipe: ranges, and accuracy by size.
 
-    The panels by size separate a factor from the size that comes with it: if size alone mattered,
-    the lines would coincide. Factors that do not change the size are not in these panels.
+    The panels by size separate the effects of factor and size: if only size mattered, the lines
+    would coincide. Factors that do not change the size are not in these panels.
 
     Args:
-        effects: a row per recipe and factor: dataset, recipe, factor, and the columns of Effect.
+        effects: one row per recipe and factor: dataset, recipe, factor, and the fields of Effect.
         levels: the runs of all factors, with a column `factor`.
     """
     recipes = list(effects["recipe"].unique())
@@ -195,7 +195,7 @@ def draw(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
 
 
 def draw_ranges(axes: Axes, effects: pd.DataFrame) -> None:
-    """A bar per factor: its range of means with the interval, its levels, its share of variance."""
+    """One bar per factor: range of means with its interval, levels, share of variance."""
     x, height = np.arange(len(effects)), 100 * effects["range"]
     error = [height - 100 * effects["low"], 100 * effects["high"] - height]
     axes.bar(x, height, color=style.COLOURS[5], edgecolor="black", width=0.6)

@@ -29,9 +29,9 @@ from common.statistics.intervals import Mean, mean_or_wilson
 from common.training.loop import Run
 from common.training.recipes import LECUN1998, MODERN
 
-# Each change, its short name, and the arguments of the network that it adds to those before it. In
-# this order every network learns: with these learning rates, softmax stays at chance from the
-# paper's small first weights, and ReLU cannot give the -1 in the codes of radial basis functions.
+# Each change, its short name, and its arguments of the network; all earlier changes stay. Every
+# network in this order learns. With these learning rates, softmax does not learn from the paper's
+# small initial weights, and ReLU cannot output the -1 in the codes of radial basis functions.
 CHANGES = [
     ("average pooling for sub-sampling", "average", {"subsampling": "average"}),
     ("max-pooling", "max", {"subsampling": "max"}),
@@ -46,7 +46,7 @@ DIFFERENCE = ("difference", "difference_low", "difference_high", "p")
 
 @cli.command
 def main(argv: Sequence[str] | None = None) -> int:
-    """Compare each network with the one before. The runs are in the files of part2_lenet5."""
+    """Compare each network with the previous one. The runs are in the files of part2_lenet5."""
     args = cli.parser(__doc__, "mnist", [LECUN1998]).parse_args(argv)
     settings = Settings.of(args)
     numbers = {name: getattr(args, name) for name in NUMBERS if getattr(args, name) is not None}
@@ -86,13 +86,13 @@ def report(steps: Mapping[str, Run], lab: Experiment, tables: Tables) -> None:
 
 
 def step_table(steps: Mapping[str, Run], runs: pd.DataFrame, images: int) -> pd.DataFrame:
-    """A row per step that has runs: its mean accuracy, and the difference from the step before.
+    """One row per step with runs: its mean accuracy, and the difference from the previous step.
 
-    Intervals and p-values of the differences hold for all steps together: Welch's test with Holm's
-    correction, and Bonferroni's for the intervals. They need two seeds of both steps.
+    The differences have p-values by Welch's test with Holm's correction, and intervals with
+    Bonferroni's correction for all steps. They need two seeds of both steps.
 
     Args:
-        steps: a run for each change; a network has this change and all before it.
+        steps: a run for each change; its network has this change and all earlier changes.
         runs: converged runs.
         images: test images; with one seed the interval of the mean is Wilson's.
 
@@ -120,7 +120,7 @@ def step_table(steps: Mapping[str, Run], runs: pd.DataFrame, images: int) -> pd.
 
 
 def print_table(table: pd.DataFrame) -> None:
-    """A line per step: error in per cent, and the difference from the step before in points.
+    """Print one line per step: error in per cent, difference from the previous step in points.
 
     A negative difference means fewer errors.
     """

@@ -30,7 +30,7 @@ MLP = mlp_design(77)  # 61,225 parameters
 LENET5 = Design("lenet5", LeNet5, {"hidden": "120-84"})  # 61,706
 NAMES = {MLP.name: f"MLP {MLP.name}", LENET5.name: "LeNet-5"}
 PERCENT = (1, 3, 10, 30)  # of the training images
-# How names of the data sets end: as they are, permuted pixels, fewer training images.
+# Suffixes of the data sets' names: unchanged, permuted pixels, fewer training images.
 SUFFIXES = ("", "-permuted", *(f"-{percent}-percent" for percent in PERCENT))
 LINES = {
     "shift": "shifted, {} px",
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compare LeNet-5 with an MLP of its size. The runs are in the result files of part2_mlp."""
     args = cli.parser(__doc__, "mnist", [MODERN, MODERN_DISTORTED]).parse_args(argv)
     if args.designs:
-        raise UsageError("--designs: this script compares both of its networks")
+        raise UsageError("--designs: this script always compares both networks")
     settings = Settings.of(args)
     runs = [
         Run(design, settings.recipe, settings.dataset + suffix)
@@ -86,10 +86,10 @@ def report(lab: Experiment, tables: Tables) -> None:
 
 
 def table_of_means(lab: Experiment, tables: Tables) -> pd.DataFrame:
-    """A row per data set, variation of its test images, and design: mean, and LeNet-5's gain.
+    """One row per data set, variation of its test images, and design: mean, and LeNet-5's gain.
 
-    Columns: the key without the seed, variation (`none`: unchanged), and those of `compare`. Shifts
-    are only of networks that are trained on all images with the pixels in place.
+    Columns: the key without the seed, variation (`none`: unchanged), and the columns of `compare`.
+    Shifts are only for networks that are trained on all unpermuted images.
     """
     key = [*lab.results.key_columns[:-1], "variation"]
     runs, identity = tables.converged.assign(variation="none"), list(lab.results.kinds)
@@ -102,10 +102,10 @@ def table_of_means(lab: Experiment, tables: Tables) -> pd.DataFrame:
 
 
 def side_by_side(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """A row per condition, from `table_of_means`, with the columns of both designs.
+    """One row per condition, from `table_of_means`, with the columns of both designs.
 
     The index is (kind, amount): `shift` by 0 to 6 pixels, `images` in per cent, `permuted` 0 or 1.
-    Unchanged digits are a row of each kind. Columns: (mean, design), (low, design), ...
+    Unchanged digits have one row of each kind. Columns: (mean, design), (low, design), ...
     """
     rows = []
     for row in table.to_dict("records"):
@@ -125,12 +125,12 @@ def side_by_side(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 
 def print_table(wide: pd.DataFrame) -> None:
-    """A line per condition: the accuracy of both, and LeNet-5's gain with its interval."""
+    """Print one line per condition: both accuracies, and LeNet-5's gain with its interval."""
     names = " ".join(f"{name:>9}" for name in NAMES.values())
     print(f"\n{'':<20} {names} {'points':>8} {'95 % interval':>17}")
     for (kind, amount), row in wide.iterrows():
         if (kind, amount) in (("shift", 0), ("permuted", 0)):
-            continue  # the line of all images has them
+            continue  # unchanged digits have a line already: 100 % of the images
         mlp, lenet5 = (100 * row["mean", design] for design in NAMES)
         low, high = row["difference_low", LENET5.name], row["difference_high", LENET5.name]
         limits = console.interval(low, high, least=-1, signed=True)

@@ -38,8 +38,8 @@ from common.training.recipes import (
     REPORT2017,
 )
 
-# The designs that each recipe trains, unless --designs names others. The steps of `modern` are too
-# long where scores are distances: with this recipe, the network of 1998 learns nothing.
+# The designs of each recipe; --designs can choose others. The learning rate of `modern` is too high
+# for scores that are distances: with this recipe, the network of 1998 learns nothing.
 DESIGNS = {
     REPORT2017: [LENET5, LENET5_RELU, LENET5_2017],
     MODERN: [LENET5, LENET5_RELU, LENET5_2017],
@@ -56,7 +56,7 @@ MISREAD = 8  # digits of each design in the figure
 
 @cli.command
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train the forms of LeNet-5, or with --list print what they consist of."""
+    """Train the versions of LeNet-5, or with --list print their layers."""
     args = cli.parser(__doc__, "mnist", list(DESIGNS)).parse_args(argv)
     by_recipe = {recipe.name: designs for recipe, designs in DESIGNS.items()}
     designs = ALL_DESIGNS if args.designs else by_recipe[args.recipe]
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report(lab: Experiment, tables: Tables) -> None:
-    """Compare the loss with that of the 2017 report, and draw."""
+    """Compare the loss with the 2017 report, and draw."""
     loss_labels = {"loss_name": "equation 9 of the paper"}
     if lab.settings.recipe.loss is F.cross_entropy:  # as in the 2017 report
         print_reported_loss(tables.epochs)
@@ -84,7 +84,7 @@ def report(lab: Experiment, tables: Tables) -> None:
 
 
 def print_reported_loss(epochs: pd.DataFrame) -> None:
-    """Print after which epoch the mean test loss of each design is below the 2017 report's."""
+    """Print the epoch after which each design's mean test loss is below the 2017 report's."""
     print(f"\nmean test loss below {REPORTED_LOSS}, as in the 2017 report:")
     for design, rows in epochs.groupby("design", sort=False):
         mean = rows.groupby("epoch")["test_loss"].mean()
@@ -98,7 +98,7 @@ def print_reported_loss(epochs: pd.DataFrame) -> None:
 
 
 def draw_examples(lab: Experiment, dataset: Dataset) -> None:
-    """The first training image of each digit (Figure 1 of the lab): the same for all recipes."""
+    """Draw the first training image of each digit (Figure 1 of the lab)."""
     images, labels = dataset.train
     first = [int((labels == digit).nonzero()[0]) for digit in range(10)]
     note = f"{dataset.name}: the first training image of each class"
@@ -107,7 +107,7 @@ def draw_examples(lab: Experiment, dataset: Dataset) -> None:
 
 
 def draw_misread(lab: Experiment, dataset: Dataset) -> None:
-    """The misclassified test images with the highest probability, a row for each design.
+    """Draw the misclassified test images with the highest probability, one row per design.
 
     Raises:
         LabError: the weights of a design are missing.
@@ -118,7 +118,7 @@ def draw_misread(lab: Experiment, dataset: Dataset) -> None:
         probability, predicted = scores.softmax(1).max(1)
         wrong = (predicted != labels).nonzero().squeeze(1)
         wrong = wrong[probability[wrong].argsort(descending=True)][:MISREAD]
-        blank = MISREAD - len(wrong)  # a good network has fewer
+        blank = MISREAD - len(wrong)  # a good network has fewer errors
         row = dataset.test.images[wrong]
         images += [row, row.new_zeros(blank, *row.shape[1:])]
         captions += [

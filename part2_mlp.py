@@ -69,7 +69,7 @@ def report_designs(lab: Experiment, tables: Tables) -> None:
 
 
 def report_grid(lab: Experiment, tables: Tables) -> None:
-    """The same, and how much of the variance each of two hidden layers explains."""
+    """`report_designs`, and the share of the variance that each hidden layer explains."""
     report_designs(lab, tables)
     runs = tables.converged
     if not runs.empty:
@@ -79,7 +79,7 @@ def report_grid(lab: Experiment, tables: Tables) -> None:
 
 
 def report_widths(lab: Experiment, tables: Tables) -> None:
-    """The same as `report_designs`, and the effect of the width of one hidden layer."""
+    """`report_designs`, and the effect of the width of one hidden layer."""
     report_designs(lab, tables)
     runs = tables.converged
     one_layer = runs[~runs["hidden"].str.contains("-")]
@@ -93,7 +93,7 @@ def effect_of_width(lab: Experiment, runs: pd.DataFrame) -> None:
 
     Args:
         lab: the experiment.
-        runs: converged runs of designs with one hidden layer; widths with one seed do not count.
+        runs: converged runs with one hidden layer; widths with only one seed are left out.
     """
     levels = dict(iter(runs.groupby("hidden", sort=False)["test_accuracy"]))
     levels = {width: accuracies for width, accuracies in levels.items() if len(accuracies) > 1}
@@ -106,7 +106,7 @@ def effect_of_width(lab: Experiment, runs: pd.DataFrame) -> None:
 
 
 def accuracy_by_width(runs: pd.DataFrame) -> Figure:
-    """Accuracy by neurons of one hidden layer. A line marks each design with two hidden layers."""
+    """Accuracy by neurons of one hidden layer; a line for each design with two hidden layers."""
     figure = style.figure("Accuracy by width", style.caption(runs), height=3.4)
     axes = figure.subplots()
     several_layers = runs["hidden"].str.contains("-")

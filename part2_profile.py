@@ -49,7 +49,7 @@ from common.training.recipes import LECUN1998, MODERN
 MLPS = dict.fromkeys([mlp_design(30), mlp_design(300), mlp_design(300, 100)], MODERN)
 LENETS = dict.fromkeys([LENET5, LENET5_RELU, LENET5_2017], MODERN) | {LENET5_1998: LECUN1998}
 
-IMAGES = [1, 4, 16, 64, 256, 1000, 10000]  # of a call
+IMAGES = [1, 4, 16, 64, 256, 1000, 10000]  # per call
 
 
 @cli.command
@@ -57,15 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure the networks, write the tables, print them, draw the figures."""
     parser = cli.plain_parser(__doc__, "mnist")
     add = parser.add_argument
-    add("--quick", action="store_true", help="fewer images a call, fewer calls, one thread")
-    add("--variants", action="store_true", help="the variants too, with 1 and 1000 images a call")
+    add("--quick", action="store_true", help="fewer images per call, fewer calls, one thread")
+    add("--variants", action="store_true", help="also variants, with 1 and 1000 images per call")
     add("--trace", action="store_true", help="write results/trace_<design>_<variant>.json")
-    sizes_help = f"images of a call (default: {' '.join(map(str, IMAGES))})"
+    sizes_help = f"images per call (default: {' '.join(map(str, IMAGES))})"
     add("--batch-sizes", nargs="+", type=cli.number(int, 1), metavar="N", help=sizes_help)
     args = parser.parse_args(argv)
     settings = Settings.of(args)
     if ranks.launched():
-        raise LabError("processes side by side disturb each other's times: do without torchrun")
+        raise LabError("parallel processes slow each other down: measure without torchrun")
     runs = [Run(design, recipe, settings.dataset) for design, recipe in (MLPS | LENETS).items()]
     runs = chosen(runs, settings.designs)
     # A quick measurement does not replace a precise one.
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for table in ("", "_operators")
     )
     if rows.empty:
-        raise LabError("nothing is measured yet: the same command without --plot-only measures")
+        raise LabError("no measurements yet: run the same command without --plot-only")
     print(f"\n{Path(__file__).stem} on {settings.dataset}, {rows['device'].iloc[0]}\n")
     print_table(rows)
     print(f"\n{wrapped(verdict(rows), indent=0)}\n")
@@ -98,10 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_plan(args: argparse.Namespace, settings: Settings, images: int) -> Plan:
-    """What to measure, with `images` test images.
+    """The plan of the measurements, with `images` test images.
 
     Raises:
-        UsageError: --batch-sizes asks for more images than there are.
+        UsageError: --batch-sizes is larger than `images`.
     """
     cores = workers.cores() if settings.device == "cpu" else 1
     plan = Plan(
@@ -124,7 +124,7 @@ def make_plan(args: argparse.Namespace, settings: Settings, images: int) -> Plan
 
 
 def load_networks(runs: Sequence[Run], settings: Settings, dataset: Dataset) -> list[Network]:
-    """The trained networks of the runs, which are in the results of two other scripts."""
+    """The trained networks of the runs, from the results of part2_mlp and part2_lenet5."""
     networks = []
     for designs, script, columns, extras, data in (
         (MLPS, "part2_mlp", {"hidden": ""}, ["variations"], with_shifts(dataset, SHIFTS)),
@@ -140,7 +140,7 @@ def load_networks(runs: Sequence[Run], settings: Settings, dataset: Dataset) -> 
 
 
 def draw(rows: pd.DataFrame, operators: pd.DataFrame) -> dict[str, Figure]:
-    """The figures, by name; `rows` are the measurements, `operators` those of the profiler."""
+    """The figures, by name; `rows` are the measured times, `operators` the profiler's times."""
     plain, single = rows["variant"] == "plain", rows["threads"] == 1
     by_name = {
         "pareto": figures.accuracy_and_cost(rows[plain & single]),

@@ -1,6 +1,6 @@
 """Part 2: how do our errors compare with those of 1998?
 
-python part2_published.py  of three MLPs and LeNet-5
+python part2_published.py  for three MLPs and LeNet-5
 
 Reads the results of part2_mlp.py and part2_lenet5.py on MNIST; trains nothing.
 The MLP 300-100 misclassifies 1.36 %, and 3.05 % in the paper of 1998. The
@@ -35,7 +35,7 @@ TEST_IMAGES = 10_000  # of MNIST
 
 @dataclass(frozen=True)
 class Published:
-    """A network of the paper, its test errors there, and our designs of it.
+    """A network of the paper, its published test errors, and our designs of this network.
 
     The errors are fractions, after training without and with distorted digits. LeCun, Bottou,
     Bengio, Haffner, Proc. IEEE 86(11), 1998, figure 9.
@@ -43,7 +43,7 @@ class Published:
 
     network: str
     errors: tuple[float, float]
-    experiment: str  # which trains our designs
+    experiment: str  # the script that trains our designs
     designs: Sequence[Design]
 
 
@@ -71,6 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_table(table)
     name = Path(__file__).stem
     path = settings.results_dir / f"{name}.csv"
+    if path.exists() and len(pd.read_csv(path)) > len(table):
+        every = len(list(comparisons()))
+        raise LabError(
+            f"only {len(table)} of {every} comparisons have runs of today's networks and recipes; "
+            f"{path} has more and stays as it is"
+        )
     rows = table.sort_values(KEY).to_dict("records")
     cells = [[write_cell(column, value) for column, value in row.items()] for row in rows]
     write_csv(path, [list(table.columns), *cells])
@@ -94,7 +100,7 @@ def comparisons() -> Iterator[tuple[dict[str, str | float], Run]]:
 
 
 def error_table(folder: Path) -> pd.DataFrame:
-    """A row per comparison that has results of today's code: KEY and the columns of Mean.
+    """One row per comparison with results of the current code: KEY and the fields of Mean.
 
     The means are accuracies.
     """
@@ -114,7 +120,7 @@ def error_table(folder: Path) -> pd.DataFrame:
 
 
 def print_table(table: pd.DataFrame) -> None:
-    """A line per row: the error in the paper, and ours with its interval."""
+    """Print one line per row: the error in the paper, and ours with its interval."""
     print(f"{'test error in %':<32} {'1998':>5}  {'here':>5} {'95 % interval':>16} {'n':>3}")
     for row in table.itertuples():
         name = row.design + ", distorted" * (row.distortions == "yes")
@@ -124,7 +130,7 @@ def print_table(table: pd.DataFrame) -> None:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Errors of the paper and ours, a line per design, with distortions and without."""
+    """Errors of the paper and ours, one line per design, with and without distortions."""
     n = style.count_range(table["n"])
     note = f"MNIST's test set; here: mean and 95 % interval, n = {n} seeds"
     names = list(table["design"].unique())

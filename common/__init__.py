@@ -1,22 +1,22 @@
-"""What the scripts of the laboratory share."""
+"""Code that the scripts of the laboratory share."""
 
 import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Scripts draw to files. A notebook names a backend here that does not exist outside it.
+# Scripts draw to files. A notebook may have set a backend that works only in the notebook.
 os.environ["MPLBACKEND"] = "Agg"
 
 
 class LabError(Exception):
-    """A failure that the user can mend; its text is one line: what is wrong and what to do."""
+    """An error that the user can fix. Its message is one line: the problem and what to do."""
 
 
 class UsageError(LabError):
-    """The command line is wrong: the exit status is 2."""
+    """A wrong command line: exit status 2."""
 
 
 def one_line(error: Exception) -> str:
-    """The kind of an error, and the first line of its text."""
+    """The type of an error and the first line of its message."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -1,4 +1,4 @@
-"""The command line of the scripts: the options that they share, their errors and exit status."""
+"""The command line: shared options, error messages and exit status."""
 
 import argparse
 import functools
@@ -18,16 +18,16 @@ from common.sweep import ranks
 from common.training.recipes import Recipe
 
 DATA_DIR_HELP = (
-    "folder of MNIST/raw and cifar-10-batches-py; missing data is downloaded to it "
+    "folder with MNIST/raw and cifar-10-batches-py; missing data is downloaded there "
     "(default: $LAB_DATA_DIR if set, else data/ in the repository)"
 )
 SPLIT_HELP = (
-    "which images are for training and which for testing; validation holds out training images, to "
-    "choose hyperparameters (default: %(default)s)"
+    "how to split the images into training and test set; validation tests on held-out training "
+    "images, to choose hyperparameters (default: %(default)s)"
 )
 SEEDS_HELP = (
-    "train each design with seeds 0 to N-1 and report only these "
-    "(default: train 5, report all saved ones)"
+    "train each design with seeds 0 to N-1 and report only these seeds "
+    "(default: train 5 seeds, report all saved seeds)"
 )
 
 
@@ -48,12 +48,12 @@ class Parser(argparse.ArgumentParser):
         self.set_defaults(**defaults)
 
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong with the command line and exit with status 2."""
+        """Print the error in one line and exit with status 2."""
         self.exit(2, usage_line(message, self.prog))
 
 
 def usage_line(message: str, script: str = "") -> str:
-    """The one line for a wrong command line."""
+    """The error message for a wrong command line, in one line."""
     script = script or os.path.basename(sys.argv[0])
     message = " ".join(message.split())  # a value may have line breaks
     return f"{script}: error: {message} (--help lists the options)\n"
@@ -62,7 +62,7 @@ def usage_line(message: str, script: str = "") -> str:
 def number(
     kind: type[int] | type[float], low: float, high: float = math.inf, *, open_low: bool = False
 ) -> Callable[[str], int | float]:
-    """An argparse type: a finite number with low <= number < high, or low < number."""
+    """An argparse type: low <= number < high; with `open_low`, low < number < high."""
 
     def parse(text: str) -> int | float:
         value = kind(text)
@@ -77,7 +77,7 @@ def number(
 
 
 def reading_parser(description: str, dataset: str) -> Parser:
-    """The options of every script: which results to read and where figures go.
+    """The options of every script: built-in images, folders of results and figures.
 
     Args:
         description: the script's docstring.
@@ -87,31 +87,32 @@ def reading_parser(description: str, dataset: str) -> Parser:
     add = parser.add_argument
     add("--synthetic", action="store_true", help="use the built-in images: no download")
     add("--results-dir", metavar="DIR", help="folder for CSV files (default: results/)")
-    add("--figures-dir", metavar="DIR", help="folder for figures (default: figures/)")
+    figures_help = "folder for figures (default: figures/, or DIR/figures of --results-dir)"
+    add("--figures-dir", metavar="DIR", help=figures_help)
     return parser
 
 
 def plain_parser(description: str, dataset: str) -> Parser:
-    """Those of a script that computes: data, designs, processes, device."""
+    """The options of `reading_parser`, plus data, designs, processes and device."""
     parser = reading_parser(description, dataset)
     add = parser.add_argument
     add("--data-dir", metavar="DIR", help=DATA_DIR_HELP)
     add("--designs", nargs="+", metavar="NAME", help="only these designs")
-    jobs_help = "runs trained at once (default: the number of CPU cores; 1 on a GPU)"
+    jobs_help = "runs trained in parallel (default: number of CPU cores; 1 on a GPU)"
     add("--jobs", type=number(int, 1), metavar="N", help=jobs_help)
     devices = ["cpu", "auto", "cuda", "mps"]
     add("--device", choices=devices, default="cpu", help="(default: %(default)s)")
-    plot_help = "draw tables and figures from saved results; train nothing"
+    plot_help = "print tables and draw figures from saved results; train nothing"
     add("--plot-only", action="store_true", help=plot_help)
     return parser
 
 
 def add_recipe_options(parser: Parser, recipes: Sequence[Recipe]) -> None:
-    """The options that choose a recipe, change its numbers, and choose the split."""
+    """Options for the recipe, its numbers and the split."""
     parser.set_defaults(recipes=recipes)
     add = parser.add_argument
     names = [recipe.name for recipe in recipes]
-    recipe_help = "how to train: %(choices)s (default: %(default)s)"
+    recipe_help = "training recipe: %(choices)s (default: %(default)s)"
     add("--recipe", choices=names, default=names[0], metavar="NAME", help=recipe_help)
     for option, kind in {
         "--epochs": number(int, 1),
@@ -120,7 +121,7 @@ def add_recipe_options(parser: Parser, recipes: Sequence[Recipe]) -> None:
         "--momentum": number(float, 0, 1),
     }.items():
         mark = "N" if kind.__name__ == "whole number" else "X"
-        add(option, type=kind, metavar=mark, help="replaces the recipe's number")
+        add(option, type=kind, metavar=mark, help="replaces the recipe's value")
     splits = ["standard", *(SPLITS if parser.get_default("base") == "mnist" else ["validation"])]
     add("--split", choices=splits, default="standard", help=SPLIT_HELP)
 
@@ -143,15 +144,15 @@ def parser(
     if classes:
         add("--classes", action="store_true", help="print the per-class table of every design")
     add("--fresh", action="store_true", help="retrain saved runs")
-    add("--list", action="store_true", help="print designs, runs and time; train nothing")
+    add("--list", action="store_true", help="print designs, runs and expected time; train nothing")
     return parser
 
 
 def command(main: Callable[..., int]) -> Callable[..., int]:
-    """Let a script's main end as every script does: one line and an exit status, no traceback.
+    """Wrap a script's main: errors are one line and an exit status, without a traceback.
 
-    0 done, 1 something failed, 2 the command line is wrong, 130 interrupted (Ctrl-C, a request to
-    terminate, a closed terminal).
+    Exit status: 0 success, 1 failure, 2 wrong command line, 130 interrupted (Ctrl-C, SIGTERM, a
+    closed terminal).
     """
 
     def interrupt(*_: object) -> NoReturn:
@@ -160,9 +161,9 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
         if getattr(multiprocessing.current_process(), "_inheriting", False):
-            return 0  # a worker imports a script without main guard: it must not start again
+            return 0  # a worker process imports a script without a main guard: do not run it again
         for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):  # a path may have letters that the output lacks
+            if hasattr(stream, "reconfigure"):  # the output's encoding may lack letters of a path
                 stream.reconfigure(errors="backslashreplace")
         numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
         if threading.current_thread() is not threading.main_thread():
@@ -171,13 +172,13 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
         numbers = [n for n in numbers if n and signal.getsignal(n) != signal.SIG_IGN]
         before = {number: signal.signal(number, interrupt) for number in numbers}
         try:
-            # Of many ranks, only the first prints.
+            # Only rank 0 prints.
             with (
                 open(os.devnull, "w") as nothing,
                 redirect_stdout(nothing if ranks.rank() > 0 else sys.stdout),
             ):
                 return main(argv)
-        except BrokenPipeError:  # the reader, perhaps `head`, has read enough
+        except BrokenPipeError:  # the reader, for example `head`, has closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except UsageError as error:

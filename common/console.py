@@ -1,4 +1,4 @@
-"""What the scripts print: what there is to do, what was measured, and where it is."""
+"""Printed output of the scripts: runs to train, measurements, and paths of files."""
 
 import math
 import os
@@ -24,7 +24,7 @@ REAL = {"synthetic-digits": "MNIST", "synthetic-objects": "CIFAR-10"}
 
 
 def wrapped(text: str, indent: int = 2) -> str:
-    """Text in lines of at most 79 letters; paths are not broken."""
+    """Text in lines of at most 79 characters; paths are not broken."""
     return textwrap.fill(
         text, 79, subsequent_indent=indent * " ", break_long_words=False, break_on_hyphens=False
     )
@@ -54,7 +54,7 @@ def print_list(runs: Sequence[Run], results: Results, settings: Settings) -> Non
 
 
 def recorded_seconds(run: Run, results: Results) -> float | None:
-    """The expected training time of a run, from saved runs of its design and batch size."""
+    """The expected seconds of training, from saved runs of the same design and batch size."""
     rows, key = results.select(), run.key
     for column in (*results.key_columns[: -len(RECIPE_KEY) - 1], "batch_size"):
         rows = rows[rows[column] == key.get(column, results.defaults.get(column))]
@@ -73,12 +73,13 @@ def duration(seconds: float) -> str:
 def describe(recipe: Recipe) -> str:
     """A recipe and its numbers in words."""
     momentum = "" if recipe.momentum is None else f", momentum {recipe.momentum:g}"
-    numbers = f"{recipe.epochs} epochs, batch {recipe.batch_size}, lr {recipe.lr:g}{momentum}"
+    epochs = f"{recipe.epochs} epoch{'s' * (recipe.epochs != 1)}"
+    numbers = f"{epochs}, batch {recipe.batch_size}, lr {recipe.lr:g}{momentum}"
     return f"{recipe.name} ({numbers})"
 
 
 def percent(fraction: float, digits: int = 2) -> str:
-    """A fraction in per cent; 5 is rounded up, since means of ten seeds often end in it."""
+    """A fraction in per cent; a last 5 is rounded up, because means of ten seeds often end in 5."""
     if not math.isfinite(fraction):
         return str(fraction)
     exact = Decimal(f"{100 * fraction:.8f}")  # without float's last digits
@@ -86,15 +87,15 @@ def percent(fraction: float, digits: int = 2) -> str:
 
 
 def p_value(p: float) -> str:
-    """A p-value as one writes it: `0.021`, `< 0.001`."""
+    """A p-value as text: `0.021`, `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def interval(low: float, high: float, least: float = 0, signed: bool = False) -> str:
     """An interval in per cent or points: `53.87 to 55.56`; with `signed`: `-1.02 to +0.40`.
 
-    `(too few seeds)` for an interval that is impossible: below `least` (a fraction; -1 for
-    differences) or above 1.
+    An impossible interval, below `least` (a fraction; -1 for differences) or above 1, becomes
+    `(too few seeds)`.
     """
     if not least <= low <= high <= 1:  # also nan
         return "(too few seeds)"
@@ -102,20 +103,20 @@ def interval(low: float, high: float, least: float = 0, signed: bool = False) ->
 
 
 def print_runs(saved: pd.DataFrame, missing: Sequence[Run], settings: Settings) -> None:
-    """Print which runs come from the results, from where, and which are trained here."""
+    """Print how many runs are saved, where they were trained, and how many are trained here."""
     machines = " or ".join(
         sorted({f"torch {row.torch}, {row.device}" for row in saved.itertuples()})
     )
     source = f" from {relative_path(settings.results_dir)}/ ({machines})" if machines else ""
-    parallel = f", {min(settings.jobs, len(missing))} at once" if missing else ""
+    parallel = f", {min(settings.jobs, len(missing))} in parallel" if missing else ""
     print(wrapped(f"runs: {len(saved)}{source}, {len(missing)} to train here{parallel}"))
     if not (missing or settings.plot_only):
-        print("nothing is trained here: --fresh or --results-dir mine trains these runs again")
+        print("no training: all runs are saved; --fresh or --results-dir mine retrains them")
     sys.stdout.flush()
 
 
 def print_others(results: Results, kinds: Sequence[Run]) -> None:
-    """Say that there are runs of another network or recipe under the same names."""
+    """Print how many saved runs have the same names but another network or recipe."""
     count = results.outdated(kinds)
     if count:
         runs = "1 run" if count == 1 else f"{count} runs"
@@ -125,7 +126,7 @@ def print_others(results: Results, kinds: Sequence[Run]) -> None:
 
 
 def print_summary(runs: pd.DataFrame) -> None:
-    """A line a design: accuracy with its interval, loss, size and time, without diverged runs."""
+    """Print one line per design: accuracy with its interval, loss, size, time; no diverged runs."""
     print(f"{'design':<14} {'n':>2} {'accuracy':>9} {'95 % interval':>16} {'loss':>8}", end="")
     print(f" {'parameters':>11} {'train s':>8}")
     for (design, _), rows in runs.groupby(["design", "recipe"], sort=False):
@@ -143,9 +144,9 @@ def print_summary(runs: pd.DataFrame) -> None:
 
 
 def print_not_learned(table: pd.DataFrame, guessing: float) -> None:
-    """The designs whose mean accuracy is not above `guessing`, if there are any.
+    """Print the designs with a mean accuracy not above `guessing`, see statistics.comparison.
 
-    `table` has the columns design and mean; `guessing` is that of statistics.comparison.
+    `table` has the columns design and mean.
     """
     names = table.loc[table["mean"] <= guessing, "design"]
     if len(names):
@@ -154,7 +155,7 @@ def print_not_learned(table: pd.DataFrame, guessing: float) -> None:
 
 
 def print_differences(table: pd.DataFrame, baseline: str) -> None:
-    """A line per design: its difference from the baseline. `table` is that of `compare`."""
+    """Print one line per design: its difference from the baseline. `compare` returns `table`."""
     others = table[table["design"] != baseline]
     if others.empty:
         return
@@ -172,15 +173,15 @@ def print_differences(table: pd.DataFrame, baseline: str) -> None:
         p = p_value(row.p)
         print(f"{row.design:<14} {100 * row.difference:>+9.2f} {limits:>18} {p:>8}")
     if "Holm" in method and len(compared) > 1:
-        print("(intervals: Bonferroni's correction, p: Holm's, which is less strict)")
-    alike = compared.loc[compared["p"] >= 0.05, "design"]
-    if len(alike):
-        message = f"not shown to differ from {baseline} with these seeds: {', '.join(alike)}"
+        print("(intervals have Bonferroni's correction, p-values Holm's, which is less strict)")
+    similar = compared.loc[compared["p"] >= 0.05, "design"]
+    if len(similar):
+        message = f"no significant difference from {baseline}: {', '.join(similar)}"
         print(wrapped(message))
 
 
 def print_shares(shares: pd.DataFrame, factors: Sequence[str]) -> None:
-    """Shares of the variance in a grid of two factors; `shares` is that of `grid_shares`."""
+    """Print shares of the variance in a grid of two factors; `grid_shares` returns `shares`."""
     if shares.empty:
         print("\nshares of the variance need a full grid with at least two seeds per cell")
     elif shares["share_seeds"].isna().all():
@@ -192,10 +193,10 @@ def print_shares(shares: pd.DataFrame, factors: Sequence[str]) -> None:
 
 
 def print_effects(effects: pd.DataFrame) -> None:
-    """A line per factor: range of means, share of variance, change per step.
+    """Print one line per factor: range of means, share of variance, change per step.
 
-    The column `chance` is the share of variance to expect from a factor without any effect.
-    `effects` has the columns factor, recipe and those of Effect.
+    The column `chance` is the share of variance expected from a factor without any effect.
+    `effects` has the columns factor, recipe and the fields of Effect.
     """
     head = f"{'factor':<10} {'worst to best':<15} {'points':>6} {'95 % interval':>15}"
     print(f"\n{head} eta^2 chance {'change per step':>16}")
@@ -212,7 +213,7 @@ def print_effects(effects: pd.DataFrame) -> None:
 
 
 def print_classes(classes: pd.DataFrame) -> None:
-    """A table a design and recipe: each class with seed 0, then mean and sd over the seeds."""
+    """Print one table per design and recipe: each class with seed 0, then mean and sd of seeds."""
     for (design, _), rows in classes.groupby(["design", "recipe"], sort=False):
         n, first = rows["seed"].nunique(), rows["seed"].min()
         print(f"\n{design}, by class: seed {first}, then mean and sd of {n} seeds")
@@ -234,7 +235,7 @@ def print_closing(
     failed: Sequence[Run],
     settings: Settings,
 ) -> None:
-    """Print the files, the runs that diverged or failed, and the next command after a first try."""
+    """Print the files, the diverged and failed runs, and the command for the real data."""
     names = ", ".join(f"..._{table}.csv" for table in results.tables[:-1])
     print("\n" + wrapped(f"results: {relative_path(results.path())}, also {names}", indent=9))
     for path in files:
@@ -249,7 +250,7 @@ def print_closing(
 
 
 def relative_path(path: Path) -> str:
-    """A path from the working directory, if it is below it."""
+    """A path relative to the working directory, if the path is inside it."""
     try:
         # Not resolve(): .venv/bin/python is a link.
         return str(Path(os.path.abspath(path)).relative_to(Path.cwd()))
@@ -258,7 +259,7 @@ def relative_path(path: Path) -> str:
 
 
 def this_command(without: str) -> str:
-    """The running command, without one of its options."""
+    """The command of this process, without one of its options."""
     words = [relative_path(Path(sys.executable)), relative_path(Path(sys.argv[0]))]
     words += [word for word in sys.argv[1:] if word != without]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

@@ -1,4 +1,4 @@
-"""An experiment, as every script does it: the flow from the runs to the tables and figures.
+"""An experiment: the steps of every training script, from runs to tables and figures.
 
 The training loop is in training/loop.py, the networks are in models/, the recipes in
 training/recipes.py.
@@ -15,7 +15,7 @@ from torch import nn
 
 from common import LabError, UsageError, console
 from common.data.datasets import Dataset, load, present
-from common.models.design import Design
+from common.models.design import Design, check_design
 from common.plots import style
 from common.plots.factors import heat_map
 from common.results.columns import FINGERPRINT
@@ -28,14 +28,14 @@ from common.statistics.intervals import converged, summarise
 from common.sweep import ranks, sweep
 from common.training.loop import Run
 
-SEEDS = 5  # comparisons need so many
+SEEDS = 5  # comparisons need at least 5
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of an experiment's runs. Runs that diverged are only in `runs`, if others did not.
+    """The tables of an experiment's runs; None for a table that the experiment does not have.
 
-    An experiment without a table has None.
+    A diverged run is only in `runs`, unless all seeds diverged.
     """
 
     runs: pd.DataFrame
@@ -61,14 +61,13 @@ class Experiment:
 
     Args:
         name: the script's name without `.py`; names its tables and figures.
-        settings: what the command line asks for.
-        designs: the designs, each trained by the recipe of the settings on their data set.
-        runs: instead of `designs`, one run of each kind (other designs, recipes or data sets); the
-            other seeds are added.
-        baseline: the name of the design that the others are compared with.
+        settings: the options of the command.
+        designs: the designs to train, with the recipe and the data set of the settings.
+        runs: instead of `designs`, one run for each design, recipe and data set; seeds are added.
+        baseline: the name of the baseline design.
         columns: the columns of the designs' arguments, with their defaults.
-        extras: tables besides runs, epochs and classes.
-        store: whose result files have the runs; by default those of `name`.
+        extras: tables in addition to runs, epochs and classes.
+        store: the experiment that stores the runs; default: `name`.
         shifts: test on shifted images too.
     """
 
@@ -88,6 +87,8 @@ class Experiment:
         self.name, self.settings, self.baseline, self.shifts = name, settings, baseline, shifts
         runs = runs or [Run(design, settings.recipe, settings.dataset) for design in designs]
         self.kinds = chosen(runs, settings.designs)
+        for run in self.kinds:
+            check_design(run.design)
         self.runs = [
             replace(run, seed=seed) for seed in range(settings.seeds or SEEDS) for run in self.kinds
         ]
@@ -97,14 +98,14 @@ class Experiment:
         self._datasets: dict[str, Dataset] = {}
 
     def run(self, report: Callable[["Experiment", Tables], None]) -> int:
-        """List, or train what is missing, print, `report`, and close. Returns the exit status."""
+        """Train missing runs, print, call `report`; or list the runs. Returns the exit status."""
         if self.settings.list:
             console.print_list(self.runs, self.results, self.settings)
             return 0
         console.print_runs(self.selected("runs"), self.missing(), self.settings)
         self.train()
         if ranks.rank() > 0:
-            return 0  # it has helped; rank 0 reports
+            return 0  # only rank 0 reports
         tables = self.tables()
         recipe = console.describe(self.settings.recipe)
         print(f"\n{self.name} on {self.settings.dataset}\n{recipe}\n")
@@ -124,7 +125,7 @@ class Experiment:
         return [run for run in self.runs if self.settings.fresh or run not in self.results]
 
     def train(self) -> None:
-        """Train what is missing, one data set after another."""
+        """Train missing runs, one data set after another."""
         settings = self.settings
         if settings.plot_only:
             return
@@ -136,10 +137,10 @@ class Experiment:
             )
 
     def dataset(self, name: str = "") -> Dataset:
-        """A data set by its name, by default that of the settings.
+        """A data set by its name; default: the data set of the settings.
 
         Raises:
-            LabError: it cannot be had; with --plot-only nothing is downloaded.
+            LabError: the data is missing; with --plot-only nothing is downloaded.
         """
         name, data_dir = name or self.settings.dataset, self.settings.data_dir
         if self.settings.plot_only and not present(name, data_dir):
@@ -153,7 +154,7 @@ class Experiment:
         return sweep.trained(run, self.results)
 
     def selected(self, table: str) -> pd.DataFrame:
-        """The rows of the experiment's runs: today's fingerprint, all seeds without --seeds."""
+        """The rows of the experiment's runs with current fingerprints; --seeds limits the seeds."""
         rows = self.results.select(self.kinds, table)
         return rows if self.settings.seeds is None else rows[rows["seed"] < self.settings.seeds]
 
@@ -161,7 +162,7 @@ class Experiment:
         """Every table, designs in the order of the runs.
 
         Raises:
-            LabError: there is no run.
+            LabError: there are no saved runs.
         """
         order = {run.design.name: number for number, run in reversed([*enumerate(self.kinds)])}
         tables = {
@@ -172,10 +173,7 @@ class Experiment:
         }
         console.print_others(self.results, self.kinds)
         if tables["runs"].empty:
-            raise LabError(
-                f"{self.results.path()} has none of these runs: they failed, or are still to be "
-                "trained by the same command without --plot-only"
-            )
+            raise LabError(self.no_runs_message())
         key = [*self.results.key_columns, FINGERPRINT]
         cell = [column for column in key if column != "seed"]
         good = converged(tables["runs"])
@@ -187,8 +185,17 @@ class Experiment:
             tables[table] = rows[~rows.set_index(key).index.isin(diverged)]
         return Tables(**tables)
 
+    def no_runs_message(self) -> str:
+        """Why there is no run to report, and what to do."""
+        if self.failed:
+            return "all runs failed: see the messages above"
+        path, outdated = self.results.path(), self.results.outdated(self.kinds)
+        if outdated:
+            return f"the {outdated} runs in {path} are of another network or recipe: train again"
+        return f"{path} has none of these runs: the same command without --plot-only trains them"
+
     def compare(self, tables: Tables) -> None:
-        """Compare the designs with the baseline: print it, and write `<experiment>_summary.csv`."""
+        """Compare the designs with the baseline: print, and write `<experiment>_summary.csv`."""
         key = self.results.key_columns[:-1]
         table = compare(tables.runs, key, self.baseline, test_images(tables.classes))
         if self.baseline in set(table["design"]):
@@ -198,7 +205,7 @@ class Experiment:
             self.write("_summary", table, [*key, "baseline", "comparisons"])
 
     def grid(self, runs: pd.DataFrame, factors: Mapping[str, str]) -> None:
-        """Two factors and all combinations of their levels: shares of variance and a heat map.
+        """Print shares of variance and draw a heat map, for all pairs of levels of two factors.
 
         Args:
             runs: converged runs.
@@ -217,7 +224,7 @@ class Experiment:
     def write(
         self, suffix: str, table: pd.DataFrame, key: Sequence[str], unique: Sequence[str] = ()
     ) -> None:
-        """Write a table of means. A command for some seeds or designs leaves the file as it is."""
+        """Write a table of means, except with --seeds or --designs."""
         if not (self.settings.seeds or self.settings.designs):
             path = self.settings.results_dir / f"{self.name}{suffix}.csv"
             merge_table(path, key, table, unique, self.results.defaults)
@@ -229,7 +236,7 @@ class Experiment:
         self.files.append(style.save(figure, self.settings.figures_dir / name))
 
     def close(self, tables: Tables) -> int:
-        """Print where everything is and what failed; returns the exit status."""
+        """Print the files and the failed runs; returns the exit status."""
         console.print_closing(self.results, tables.runs, self.files, self.failed, self.settings)
         return 1 if self.failed else 0
 
@@ -243,5 +250,5 @@ def chosen(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:
     known = list(dict.fromkeys(run.design.name for run in runs))
     unknown = sorted(set(names) - set(known))
     if unknown:
-        raise UsageError(f"--designs: no {', '.join(unknown)}; there are {', '.join(known)}")
+        raise UsageError(f"--designs: no {' '.join(unknown)}; there are {' '.join(known)}")
     return [run for run in runs if run.design.name in (names or known)]

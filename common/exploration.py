@@ -1,4 +1,4 @@
-"""What the explorations of Part 1 add to an experiment: a baseline that options can change."""
+"""Code that the explorations of Part 1 share: options of the baseline network, and figures."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from common import cli
 from common.experiment import Experiment, Tables
 from common.models.design import Design
 from common.models.networks import ACTIVATIONS, CIFAR_COLUMNS, DEPTHS
-from common.plots.accuracy import accuracy_by_design
 from common.plots.curves import signal_and_gradient, training_and_test_curves
 from common.results.tables import merge_table, read_table
 from common.settings import Settings
@@ -20,7 +19,7 @@ RECIPES = [TUTORIAL, TUTORIAL_LONG, TUTORIAL_KAIMING, TUNED]
 
 
 def parser(description: str) -> cli.Parser:
-    """The options of a training script, and those that change the baseline network."""
+    """The options of a training script and of the baseline network."""
     parser = cli.parser(description, "cifar10", RECIPES)
     add_baseline_options(parser)
     return parser
@@ -43,7 +42,7 @@ def baseline(args: argparse.Namespace) -> dict[str, int | str]:
 
 
 def baseline_labels(args: argparse.Namespace) -> list[str]:
-    """What names figures of another baseline than the tutorial's network: `c1-12`."""
+    """The changed arguments of the baseline network, for the names of figures: `c1-12`."""
     changes = baseline(args).items() - CIFAR_COLUMNS.items()
     return [f"{column}-{value}" for column, value in sorted(changes)]
 
@@ -51,21 +50,20 @@ def baseline_labels(args: argparse.Namespace) -> list[str]:
 def experiment(
     name: str, args: argparse.Namespace, designs: Sequence[Design], baseline: str, *labels: str
 ) -> Experiment:
-    """The experiment of a script. `labels`: what a script's own options add to figures' names."""
+    """The experiment of a script. `labels` name figures of the script's own options."""
     settings = Settings.of(args, *baseline_labels(args), *labels)
     return Experiment(name, settings, designs, baseline=baseline, columns=CIFAR_COLUMNS)
 
 
-def figures(lab: Experiment, tables: Tables) -> None:
-    """Figures of every exploration: accuracy by design, curves of training."""
-    lab.figure("accuracy", accuracy_by_design(tables.runs, lab.baseline))
+def figure_of_curves(lab: Experiment, tables: Tables) -> None:
+    """The figure of loss by epoch, in training and on the test set."""
     if not tables.converged.empty:
         augmented = lab.settings.recipe.augment is not None
         lab.figure("curves", training_and_test_curves(tables.epochs, augmented))
 
 
 def figure_of_signals(lab: Experiment, tables: Tables) -> None:
-    """The figure of signal and gradient per layer before training."""
+    """Draw signal and gradient per layer before training."""
     signals = signal_table(lab)
     if signals.empty:
         print("\nno figure of gradients: the same command without --plot-only computes them")
@@ -77,7 +75,7 @@ def figure_of_signals(lab: Experiment, tables: Tables) -> None:
 def signal_table(lab: Experiment) -> pd.DataFrame:
     """Signal and gradient per layer of the runs, from `<experiment>_gradients.csv`.
 
-    Runs that the file lacks are computed and added, except with --plot-only.
+    Missing runs are computed and added to the file, except with --plot-only.
     """
     results, settings = lab.results, lab.settings
     path, identity = results.path("gradients"), list(results.kinds)

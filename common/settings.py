@@ -1,4 +1,4 @@
-"""The settings of a script: its options as typed values that nothing changes afterwards."""
+"""The settings of a script: its options as typed, constant values."""
 
 import argparse
 import os
@@ -16,10 +16,10 @@ NUMBERS = ("epochs", "batch_size", "lr", "momentum")  # of a recipe; options may
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line asks for. Nothing changes it afterwards.
+    """The options of a command.
 
-    `dataset` is the name in the results; `recipe` has the numbers of the options; `seeds` is None
-    without --seeds; `label` names the figures of this command.
+    `dataset` is the name in the results. `recipe` contains the changes by options. `seeds` is None
+    without --seeds. `label` is part of the figures' names.
     """
 
     dataset: str
@@ -40,11 +40,11 @@ class Settings:
 
     @classmethod
     def of(cls, args: argparse.Namespace, *labels: str) -> "Settings":
-        """The settings of parsed options. `labels` are what a script's own options add to `label`.
+        """The settings of parsed options. A script's own options add `labels` to `label`.
 
         Raises:
             UsageError: options contradict each other.
-            LabError: the device is not there.
+            LabError: this machine does not have the device.
         """
         if args.fresh and args.plot_only:
             raise UsageError("--fresh trains and --plot-only trains nothing: use one of them")
@@ -54,20 +54,22 @@ class Settings:
         base = SYNTHETIC[args.base] if args.synthetic else args.base
         below = "synthetic" if args.synthetic else ""
         designs = tuple(args.designs or ())
+        results = folder(args.results_dir, ROOT / "results" / below)
+        figures = results / "figures" if args.results_dir else ROOT / "figures" / below
         parts = [recipe.name] if recipe else []
         parts += [f"{name.replace('_', '')}{value}" for name, value in changes.items()]
         parts += [args.split] if args.split != "standard" else []
         parts += [f"seeds{args.seeds}"] if args.seeds else []
         computes = not (args.plot_only or args.list)
         device = args.device
-        if computes or device == "auto":  # results of a GPU can be drawn without one
+        if computes or device == "auto":  # drawing the results of a GPU needs no GPU
             device = ranks.device_of_rank(workers.available(device))
         on_cores = device == "cpu" and not ranks.launched()
         return cls(
             dataset=dataset_name(base, args.split),
             data_dir=folder(args.data_dir or os.environ.get("LAB_DATA_DIR"), ROOT / "data"),
-            results_dir=folder(args.results_dir, ROOT / "results" / below),
-            figures_dir=folder(args.figures_dir, ROOT / "figures" / below),
+            results_dir=results,
+            figures_dir=folder(args.figures_dir, figures),
             recipe=recipe,
             seeds=args.seeds,
             designs=designs,
@@ -82,12 +84,12 @@ FLAGS = [field.name for field in fields(Settings) if field.type is bool]
 
 
 def folder(name: str | None, default: Path) -> Path:
-    """A folder that an option names, `~` expanded."""
+    """The folder `name` with `~` expanded, or the default."""
     return Path(name).expanduser() if name else default
 
 
 def chosen_recipe(args: argparse.Namespace) -> tuple[Recipe | None, dict[str, int | float]]:
-    """The recipe with the numbers that the options give, and those that differ from its own."""
+    """The recipe with the numbers from the options, and the numbers that the options change."""
     options = vars(args)
     numbers = {name: options[name] for name in NUMBERS if options.get(name) is not None}
     if args.recipe is None and numbers:

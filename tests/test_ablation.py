@@ -115,7 +115,7 @@ def test_the_table_has_a_row_per_step(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--designs", "lenet5"], "there are lenet5-1998, 1998-average, "),
+        (["--designs", "lenet5"], "there are lenet5-1998 1998-average "),
         (["--recipe", "modern"], "choose from 'lecun1998'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The results are of today's code and add up, and the answers in docstrings are theirs."""
+"""The results are from the current code and consistent, and docstrings quote them correctly."""
 
 import re
 from dataclasses import replace
@@ -70,8 +70,8 @@ def design_of(row: dict) -> Design:
 
 
 @pytest.mark.parametrize("name", STORES)
-def test_every_recorded_run_is_of_todays_code(name: str) -> None:
-    """Each row has the fingerprint of today's network and recipe, and none is incomplete."""
+def test_every_recorded_run_is_from_the_current_code(name: str) -> None:
+    """Each row has the fingerprint of the current network and recipe, and every run is complete."""
     results = Results(RESULTS, name, **STORES[name])
     rows = results.select()
     assert len(rows) == len(pd.read_csv(results.path()))
@@ -143,20 +143,20 @@ def two_digits(script: ModuleType) -> list[str]:
 
 
 @pytest.mark.parametrize("script", ANSWERS, ids=lambda script: script.__name__)
-def test_accuracies_in_a_docstring_are_those_of_the_results(script: ModuleType) -> None:
+def test_accuracies_in_a_docstring_agree_with_the_results(script: ModuleType) -> None:
     expected = accuracies(script.__name__, *ANSWERS[script])
     assert two_digits(script) == [percent(value) for value in expected]
 
 
 @pytest.mark.parametrize("script", ERRORS, ids=lambda script: script.__name__)
-def test_errors_in_a_docstring_are_those_of_the_results(script: ModuleType) -> None:
+def test_errors_in_a_docstring_agree_with_the_results(script: ModuleType) -> None:
     answers = [answer for answer in ERRORS[script] if isinstance(answer, tuple)]
     errors = [1 - value for value in accuracies("part2_lenet5", *answers)]
     errors += [answer for answer in ERRORS[script] if isinstance(answer, float)]
     assert two_digits(script) == [percent(value) for value in errors]
 
 
-def test_what_the_docstrings_of_part_1_say_in_words_holds() -> None:
+def test_statements_in_the_docstrings_of_part_1_are_true() -> None:
     def seeds(name: str, recipe: str) -> pd.Series:
         results = Results(RESULTS, "part1_explore_depth", **PART1)
         run = Run(depth(int(name)), RECIPES[recipe], "cifar10")
@@ -175,7 +175,7 @@ def test_what_the_docstrings_of_part_1_say_in_words_holds() -> None:
     assert relu - tanh < 0.03 and factors["worst"]["tuned"]["activation"] == "sigmoid"
 
 
-def test_the_ablation_says_what_was_measured() -> None:
+def test_the_docstring_of_the_ablation_agrees_with_the_results() -> None:
     table = pd.read_csv(RESULTS / "part2_ablation.csv").set_index(["design", "recipe"])
     points = 100 * table["difference"]
     said = re.findall(r"(\d\.\d\d) points", part2_ablation.__doc__)
@@ -183,14 +183,14 @@ def test_the_ablation_says_what_was_measured() -> None:
     assert said == [f"{value:.2f}" for value in expected]
 
 
-def test_what_convolution_buys_is_what_was_measured() -> None:
+def test_the_docstring_of_convolution_agrees_with_the_results() -> None:
     table = pd.read_csv(RESULTS / "part2_convolution.csv", dtype={"design": str})
     sentence = part2_convolution.sentence(part2_convolution.side_by_side(table, "mnist"))
     assert set(table["n"]) == {5}
     assert sentence in " ".join(part2_convolution.__doc__.split())
 
 
-def test_what_inference_costs_is_what_was_measured() -> None:
+def test_the_docstring_of_the_profile_agrees_with_the_results() -> None:
     rows = tables.read(RESULTS, "part2_profile")
     (device,) = rows["device"].unique()
     text = " ".join(part2_profile.__doc__.split())
@@ -198,7 +198,7 @@ def test_what_inference_costs_is_what_was_measured() -> None:
     assert device in text and rows["torch"].iloc[0] in text
 
 
-def test_the_table_beside_1998_is_of_all_runs_there_are(tmp_path: Path) -> None:
+def test_the_comparison_with_1998_uses_all_saved_runs(tmp_path: Path) -> None:
     for path in RESULTS.glob("part2_*.csv"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "part2_published.csv").unlink()

@@ -134,7 +134,7 @@ def test_momentum_is_refused_where_the_optimiser_has_none() -> None:
         (["--momentum", "1"], "--momentum: 1 is not at least 0 and below 1"),
         (["--momentum", "-0.1"], "--momentum"),
         (["--jobs", "0"], "--jobs"),
-        (["--designs", "lenet6"], "lenet5, lenet5-relu, lenet5-2017"),
+        (["--designs", "lenet6"], "lenet5 lenet5-relu lenet5-2017"),
         (["--recipe", "quick"], "'report2017', 'modern'"),
         (["--split", "80-20"], "'75-25'"),
         (["--device", "tpu"], "'cuda'"),

@@ -23,7 +23,7 @@ Main = Callable[..., str]
 
 @pytest.fixture
 def main(tmp_path: Path, capsys: pytest.CaptureFixture) -> Main:
-    """Run the script with folders of its own; returns the output, its spaces and lines as one."""
+    """Run the script in temporary folders; returns the output with single spaces, in one line."""
 
     def run(*options: str) -> str:
         folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
@@ -40,7 +40,7 @@ def add(
     diverged: Sequence[int] = (),
     recipe: Recipe = MODERN,
 ) -> None:
-    """Runs with these accuracies by seed, those on shifted images a tenth less per pixel."""
+    """Runs with these accuracies by seed; a tenth less per pixel of shift."""
     results = Results(folder, "part2_mlp", {"hidden": ""}, ("variations",))
     for design, values in accuracies.items():
         for seed, accuracy in enumerate(values):
@@ -73,7 +73,7 @@ def test_designs_are_refused(capsys: pytest.CaptureFixture) -> None:
     assert part2_convolution.main(["--designs", "77"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "compares both of its networks" in error
+    assert "always compares both networks" in error
 
 
 def test_the_answer_is_computed_from_the_runs(main: Main, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_diverged_runs_are_not_in_the_means(main: Main, tmp_path: Path) -> None:
     assert "diverged (the loss became infinite): lenet5 seed 0" in output
 
 
-def test_what_is_missing_is_trained_on_its_data_set(
+def test_missing_runs_are_trained_on_their_data_sets(
     main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = BASES["synthetic-digits"]._replace(

@@ -25,14 +25,14 @@ from common.training.recipes import Recipe, one_cycle
 
 
 def identities(count: int) -> Examples:
-    """Images that say which they are, so that a split can be checked image by image."""
+    """Images that encode their numbers, so that a split can be checked image by image."""
     numbers = torch.arange(count)
     digits = [numbers // 65536, numbers // 256 % 256, numbers % 256]
     return Examples(torch.stack(digits, 1).to(torch.uint8).view(-1, 1, 1, 3), numbers % 10)
 
 
 @pytest.mark.parametrize(("every", "tested"), [(4, 17500), (3, 23333), (6, 11666)])
-def test_a_split_is_stratified_whole_and_without_overlap(every: int, tested: int) -> None:
+def test_a_split_is_stratified_complete_and_without_overlap(every: int, tested: int) -> None:
     examples = identities(70000)
     train, test = stratified(examples, every)
     assert len(test.labels) == tested
@@ -45,7 +45,7 @@ def test_a_split_is_stratified_whole_and_without_overlap(every: int, tested: int
     assert torch.equal(again.images, train.images)
 
 
-def test_normalised_is_what_torchvision_gives(objects: Dataset) -> None:
+def test_normalised_agrees_with_torchvision(objects: Dataset) -> None:
     image = objects.train.images[0]
     compose = transforms.Compose(
         [transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
@@ -53,7 +53,7 @@ def test_normalised_is_what_torchvision_gives(objects: Dataset) -> None:
     assert torch.equal(objects.normalised(image), compose(image.permute(1, 2, 0).numpy()))
 
 
-def test_built_in_images_come_from_their_seed() -> None:
+def test_built_in_images_depend_on_the_seed() -> None:
     for draw, shape in ((synthetic.digits, (1, 28, 28)), (synthetic.objects, (3, 32, 32))):
         (images, labels), (test_images, test_labels) = draw(seed=1, train=50, test=20)
         assert images.shape == (50, *shape)

@@ -44,7 +44,7 @@ HTML = b"<!DOCTYPE html><title>Please log in</title>" * 50
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves the archive; the path says how."""
+    """Serves the archive; the first part of the path chooses the manner."""
 
     released = threading.Event()
     stalled = threading.Semaphore(0)  # counts the requests that stall
@@ -73,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
             for i in range(0, len(body), len(body) // 10):
                 self.wfile.write(body[i : i + len(body) // 10])
                 self.wfile.flush()
-                self.released.wait(0.1)  # slower in all than TIMEOUT, though never silent so long
+                self.released.wait(0.1)  # the total exceeds TIMEOUT, but no single pause does
         else:
             self.wfile.write(body)
 
@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url() -> Iterator[Callable[[str], str]]:
-    """The address of the archive, served in the manner that is named."""
+    """Returns the URL of the archive for a manner of serving it."""
     Handler.released.clear()
     Handler.stalled = threading.Semaphore(0)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -94,7 +94,7 @@ def url() -> Iterator[Callable[[str], str]]:
 
 
 def unused_url() -> str:
-    """Nothing listens there."""
+    """A URL without a server."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}/set.tar.gz"
@@ -106,7 +106,7 @@ def source(*urls: str) -> Source:
 
 
 def singles(*urls: str) -> Source:
-    """As MNIST: every file in an archive of its own."""
+    """Like MNIST: every file is in its own archive."""
     archives = [
         Archive(f"{name}.gz", md5(GZIPS[f"{name}.gz"]), urls, {name: md5(content)})
         for name, content in FILES.items()
@@ -120,7 +120,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("manner", ["well", "drip"])
-def test_what_arrives_whole_is_used(
+def test_a_complete_download_is_used(
     tmp_path: Path, url: Callable, manner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "TIMEOUT", 0.6)
@@ -136,7 +136,7 @@ def test_gzip_of_a_single_file(tmp_path: Path, url: Callable) -> None:
 
 
 @pytest.mark.parametrize("manner", ["truncated", "corrupted", "html", "absent", "stalled"])
-def test_the_next_mirror_stands_in(
+def test_the_next_mirror_is_used_after_a_failure(
     tmp_path: Path, url: Callable, manner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "TIMEOUT", 0.3)
@@ -145,7 +145,7 @@ def test_the_next_mirror_stands_in(
 
 
 @pytest.mark.parametrize("manner", ["truncated", "corrupted", "html", "absent", "stalled", "none"])
-def test_nothing_is_left_of_what_is_not_whole(
+def test_an_incomplete_download_leaves_no_files(
     tmp_path: Path, url: Callable, manner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "TIMEOUT", 0.3)
@@ -159,7 +159,7 @@ def test_nothing_is_left_of_what_is_not_whole(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_there_is_not_touched(tmp_path: Path, url: Callable) -> None:
+def test_an_existing_file_is_not_changed(tmp_path: Path, url: Callable) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set/one").write_bytes(FILES["set/one"])
     before = (tmp_path / "set/one").stat()
@@ -275,7 +275,7 @@ def test_a_folder_one_level_too_deep_or_too_high(
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_an_interrupted_download_is_never_taken_for_the_data(
+def test_an_interrupted_download_is_never_used_as_data(
     tmp_path: Path, url: Callable, name: str
 ) -> None:
     program = textwrap.dedent(f"""
@@ -298,5 +298,5 @@ def test_an_interrupted_download_is_never_taken_for_the_data(
     process.send_signal(getattr(signal, name))
     assert process.wait(30) != 0
     assert not (tmp_path / "set").exists()
-    obtain(source(url("well")), tmp_path)  # and the next attempt is not in its way
+    obtain(source(url("well")), tmp_path)  # the next attempt works
     assert {name: (tmp_path / name).read_bytes() for name in FILES} == FILES

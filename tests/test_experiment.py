@@ -1,4 +1,4 @@
-"""Results that cannot fool: only runs of today's code are shown, with their origin."""
+"""Only runs of the current code are shown, with their origin."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_the_first_line_says_where_the_runs_come_from(tmp_path: Path, plot: obje
     )
 
 
-def test_runs_of_other_code_are_no_answer(tmp_path: Path, plot: object) -> None:
+def test_runs_of_other_code_are_not_used(tmp_path: Path, plot: object) -> None:
     add(tmp_path, {7: [0.54, 0.55, 0.53], 9: [0.47, 0.48, 0.49]})
     add(tmp_path, {7: [0.91, 0.92, 0.93], 9: [0.81, 0.82, 0.83]}, EDITED)
     status, output = plot()
@@ -71,7 +71,7 @@ def test_nothing_but_runs_of_other_code_is_status_1(tmp_path: Path, plot: object
     add(tmp_path, {7: [0.91, 0.92]}, EDITED)
     status, output = plot()
     assert status == 1
-    assert "has none of these runs" in output and "2 runs in" in output
+    assert "the 2 runs in" in output and "are of another network or recipe" in output
     assert not (tmp_path / "figures").exists()
 
 
@@ -100,8 +100,8 @@ def test_impossible_intervals_are_not_printed(tmp_path: Path, plot: object) -> N
     assert not [line for line in output.splitlines() if line.startswith("7 ") and "-" in line]
 
 
-def test_an_argument_more_is_no_level_of_another_factor(tmp_path: Path) -> None:
-    """As a network with batch norm has one: its rows stay apart from those of 7 layers."""
+def test_an_added_argument_does_not_mix_with_another_factor(tmp_path: Path) -> None:
+    """A network with batch norm has one more argument: it does not count as 7 layers."""
     columns = {**CIFAR_COLUMNS, "norm": "none"}
     add(tmp_path, {7: [0.54, 0.55]})
     design = cifar_design("7-bn")

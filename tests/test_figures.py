@@ -126,7 +126,7 @@ def test_every_seed_is_a_dot_except_a_diverged_run() -> None:
         ({"hidden": "300"}, ""),  # the name of the design
     ],
 )
-def test_a_caption_has_the_arguments_that_all_designs_share(arguments: dict, shared: str) -> None:
+def test_a_caption_has_the_common_arguments_of_all_designs(arguments: dict, shared: str) -> None:
     key = [
         "dataset",
         "design",

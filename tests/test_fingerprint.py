@@ -240,5 +240,5 @@ def test_a_function_counts_by_what_it_computes(
     assert (before == after) == same
 
 
-def test_equal_recipes_of_the_lab_stay_apart() -> None:
+def test_recipes_of_the_lab_differ() -> None:
     assert of(LeNet5, REPORT2017) != of(LeNet5, LECUN1998)

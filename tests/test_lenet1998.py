@@ -25,11 +25,11 @@ def test_connections_are_the_papers() -> None:
     assert sum(counts.values()) == 340908
     text = lenet1998.connections_text()
     assert "340,908 connections" in text
-    assert "Of the 240,000 multiply-accumulates" in text and "150,000 are between" in text
+    assert "240,000 multiply-accumulates" in text and "150,000 are between" in text
 
 
 def test_multiply_accumulates_as_executed() -> None:
-    """Of the partial convolution the zeros are multiplied too: 2,400 for 1,500."""
+    """The partial convolution also multiplies zeros: 2,400 instead of 1,500."""
     macs = {layer.layer: layer.macs for layer in layer_table(LENET5_1998) if layer.macs}
     assert macs == {"C1": 117600, "C3": 240000, "C5": 48000, "F6": 10080, "output": 840}
 
@@ -42,7 +42,7 @@ def test_shapes_are_the_papers() -> None:
     assert (shapes["C5"], shapes["F6"], shapes["output"]) == ("120", "84", "10")
 
 
-def test_each_map_of_c3_is_the_sum_over_the_maps_it_sees() -> None:
+def test_each_map_of_c3_is_the_sum_over_its_connected_maps() -> None:
     torch.manual_seed(0)
     layer, x = LeNet5_1998().C3, torch.rand(2, 6, 14, 14)
     output = layer(x)
@@ -107,7 +107,7 @@ def test_the_input_is_the_papers() -> None:
     assert (output + 0.1).abs().lt(1e-5).sum() == 32 * 32 - 1
 
 
-def test_first_weights_lie_within_the_papers_bounds() -> None:
+def test_initial_weights_are_within_the_papers_bounds() -> None:
     torch.manual_seed(0)
     network = LeNet5_1998()
     for weights, fan_in in (

@@ -111,9 +111,7 @@ def test_gradients_reach_every_parameter(design: Design) -> None:
     [design for design in DESIGNS if design.name not in ("sigmoid", "13")],
     ids=lambda design: design.name,
 )
-def test_a_design_can_learn_32_images_by_heart(
-    design: Design, digits: Dataset, objects: Dataset
-) -> None:
+def test_a_design_can_memorise_32_images(design: Design, digits: Dataset, objects: Dataset) -> None:
     dataset = objects if design.image[0] == 3 else digits
     x, y = dataset.normalised(dataset.train.images[:32]), dataset.train.labels[:32]
     torch.manual_seed(0)

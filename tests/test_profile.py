@@ -96,7 +96,7 @@ def test_figures_of_the_profile_come_from_the_csv_alone(
         assert path.name not in alone  # figures of fewer networks have other names
 
 
-def test_weights_that_went_missing_are_made_again_elsewhere(measured: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_retrained_in_another_folder(measured: Path, tmp_path: Path) -> None:
     for path in measured.glob("part2_mlp*.csv"):
         shutil.copy(path, tmp_path)
     before = (tmp_path / "part2_mlp.csv").read_bytes()
@@ -113,13 +113,13 @@ def test_weights_that_went_missing_are_made_again_elsewhere(measured: Path, tmp_
     assert len(list(tmp_path.rglob("*.pt"))) == 1
 
 
-def test_ranks_side_by_side_do_not_measure(
+def test_parallel_ranks_do_not_measure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     for name in ("TORCHELASTIC_RUN_ID", "RANK", "LOCAL_RANK"):
         monkeypatch.setenv(name, "0")
     assert part2_profile.main(["--synthetic"]) == 1
-    assert "do without torchrun" in capsys.readouterr().err
+    assert "measure without torchrun" in capsys.readouterr().err
 
 
 def rows_of(**changes: dict[str, float]) -> pd.DataFrame:
@@ -135,7 +135,7 @@ def rows_of(**changes: dict[str, float]) -> pd.DataFrame:
     )
 
 
-def test_the_verdict_is_computed_and_names_what_the_intervals_do_not_distinguish() -> None:
+def test_the_verdict_is_computed_and_names_overlapping_intervals() -> None:
     assert verdict(rows_of(c={"seconds": 1e-4, "parameter_bytes": 250})) == (
         "The most accurate network is a: 1.00 % errors (its interval overlaps with b). The fastest "
         "for one image is c: 1/2.0 of the time, 4.00 % errors, 4.0 times as many. The smallest is "
@@ -144,7 +144,7 @@ def test_the_verdict_is_computed_and_names_what_the_intervals_do_not_distinguish
     assert "a is also the fastest for one image." in verdict(rows_of(a={"seconds": 1e-5}))
     perfect = rows_of(a={"mean_accuracy": 1.0, "seconds": 1.0})
     assert "times as many" not in verdict(perfect)
-    assert "nothing to compare" in verdict(perfect[:1])
+    assert "no comparison is possible" in verdict(perfect[:1])
 
 
 def test_measurements_of_another_processor_are_not_mixed_in(
@@ -178,7 +178,7 @@ def test_a_damaged_table_is_named_with_its_line(
 
 
 @pytest.mark.parametrize("damage", ["another design", "half", "pickle", "other numbers"])
-def test_weights_that_are_not_the_designs_are_refused_by_name(
+def test_weights_of_another_design_are_refused_by_name(
     damage: str, measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     results = Results(measured, "part2_mlp", {"hidden": ""}, ["variations"])
@@ -212,9 +212,9 @@ def test_weights_that_are_not_the_designs_are_refused_by_name(
     [
         (["--batch-sizes", "3000"], 2, "there are 2000 test images"),
         (["--batch-sizes", "0"], 2, "0 is not at least 1"),
-        (["--designs", "31"], 2, "there are 30, 300, 300-100, lenet5"),
+        (["--designs", "31"], 2, "there are 30 300 300-100 lenet5"),
         (["--device", "tpu"], 2, "choose from"),
-        (["--plot-only"], 1, "nothing is measured yet"),
+        (["--plot-only"], 1, "no measurements yet"),
     ],
 )
 def test_wrong_options(

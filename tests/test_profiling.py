@@ -49,7 +49,7 @@ def test_activations_hold_at_least_input_and_output_of_a_layer(design: Design, i
 
 
 def test_activations_of_an_mlp_by_hand() -> None:
-    """300 sums and 300 rectified sums exist at once, and nothing else of this size."""
+    """At the peak, 300 sums and their 300 ReLU outputs are in memory."""
     network, x = mlp_design(300, 100).build().eval(), torch.rand(64, 1, 28, 28)
     assert memory.peak_of_allocations(network, x) == 64 * (300 + 300) * 4
 
@@ -124,7 +124,7 @@ def test_variants_predict_the_same_or_nearly() -> None:
         torch.testing.assert_close(scores, expected, rtol=0, atol=tolerance)
 
 
-def test_a_missing_variant_says_why() -> None:
+def test_the_reason_for_a_missing_variant_is_reported() -> None:
     with pytest.raises(UnavailableError, match="no convolutions"):
         VARIANTS["channels-last"](mlp_design(30).build())
 

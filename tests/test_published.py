@@ -71,3 +71,18 @@ def test_nothing_to_compare_is_one_line_and_status_1(
     assert error.count("\n") == 1
     assert f"{tmp_path} has no results on MNIST to compare: run part2_mlp.py" in error
     assert not list(tmp_path.iterdir())
+
+
+def test_a_smaller_table_replaces_no_larger_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """As after an edit of a recipe: most comparisons then have no runs of today's code."""
+    (tmp_path / "part2_published.csv").write_text("network\n" + "some\n" * 12)
+    results = Results(tmp_path, "part2_lenet5", extras=("confusion",))
+    add_run(results, Run(LENET5, MODERN, "mnist"), 0.99)
+    folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
+    assert part2_published.main(folders) == 1
+    error = capsys.readouterr().err
+    assert "only 1 of 12 comparisons" in error and error.count("\n") == 1
+    assert len((tmp_path / "part2_published.csv").read_text().splitlines()) == 13
+    assert not (tmp_path / "figures").exists()

@@ -4,31 +4,37 @@ import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, add_run
 
 from common.data import synthetic
+from common.models.networks import CIFAR_COLUMNS, cifar_design, mlp_design
+from common.results.store import Results
+from common.training.loop import Run
+from common.training.recipes import MODERN, TUTORIAL
 
 README = (ROOT / "README.txt").read_text(encoding="utf-8")
 ADAM = 'ADAM = replace(MODERN, name="adam", optimizer=torch.optim.Adam, lr=0.001, momentum=None)'
 BATCH_NORM = 'designs.append(cifar_design("7-bn", **{**network, "norm": "batch"}))'
-LETTERS = (
-    '"letters": Base(DIGITS, MNIST_NORMALISATION, '
-    'lambda data_dir: read_mnist(data_dir, "letters/raw")),'
+FASHION = (
+    '"fashion": Base(DIGITS, MNIST_NORMALISATION, '
+    'lambda data_dir: read_mnist(data_dir, "fashion/raw")),'
 )
 NETWORKS, RECIPES = Path("common/models/networks.py"), Path("common/training/recipes.py")
 DEPTH, MLP = Path("part1_explore_depth.py"), Path("part2_mlp.py")
 DATASETS = Path("common/data/datasets.py")
+SHORT, SHORT_MODERN = (replace(recipe, epochs=1, batch_size=250) for recipe in (TUTORIAL, MODERN))
 
 
 def test_readme_has_the_edits_that_are_tried_here() -> None:
     for line in (
         ADAM,
         BATCH_NORM,
-        LETTERS,
+        FASHION,
         '"mish": nn.Mish,',
         '"norm": "none"',
         'norm: str = "none"',
@@ -43,6 +49,7 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.results = folder, folder / "results"
+        self.synthetic = self.results / "synthetic"
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "common", folder / "common", ignore=ignore)
         for path in ROOT.glob("part*.py"):
@@ -88,11 +95,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 
 def test_edits_of_network_and_recipe(copy: Copy) -> None:
-    """New rows are added, old ones stay and are used again when the edit is undone."""
-    depth = "part1_explore_depth --synthetic --designs 7"
-    mlp = "part2_mlp --synthetic --designs 30"
-    copy.run(depth, mlp)
-    before = copy.rows("part2_mlp")
+    """New rows are added; old ones stay, and are used again when the edit is undone."""
+    depth, mlp = Run(cifar_design("7"), SHORT, "synthetic-objects"), mlp_design(30)
+    add_run(Results(copy.synthetic, "part1_explore_depth", CIFAR_COLUMNS), depth, 0.6543)
+    results = Results(copy.synthetic, "part2_mlp", {"hidden": ""}, ("variations",))
+    add_run(results, Run(mlp, SHORT_MODERN, "synthetic-digits"), 0.9876)
+    before = copy.rows("part2_mlp").iloc[0].to_dict()
     originals = {path: (copy.folder / path).read_bytes() for path in (NETWORKS, DEPTH)}
 
     copy.edit(
@@ -126,12 +134,15 @@ def test_edits_of_network_and_recipe(copy: Copy) -> None:
     )
     mish = "part1_explore_activation --designs relu mish --all"
     assert f"python {mish}".replace("activation", "activation.py") in README
-    adam = f"{mlp} --recipe adam"
-    output = copy.run(f"{mish} --synthetic", f"{depth} 7-bn", adam, mlp)
-
-    runs = copy.rows("part1_explore_activation").set_index("design")["activation"]
-    assert runs.to_dict() == {"relu": "relu", "mish": "mish"}
+    output = copy.run(
+        f"{mish} --synthetic --list",
+        "part1_explore_depth --synthetic --designs 7 7-bn",
+        "part2_mlp --synthetic --designs 30 --recipe adam",
+        "part2_mlp --synthetic --designs 30",
+    )
+    assert "mish: 62,006 parameters" in output and "Conv2d 5x5, Mish" in output
     assert "runs: 1 from results/synthetic/" in output and "1 to train here" in output
+    assert "65.43 %" in output  # the saved run of 7 layers
     runs = copy.rows("part1_explore_depth").set_index("design")
     assert runs["norm"].to_dict() == {"7": "none", "7-bn": "batch"}
     assert runs["parameters"].to_dict() == {"7": 62006, "7-bn": 62018}
@@ -141,19 +152,18 @@ def test_edits_of_network_and_recipe(copy: Copy) -> None:
     # The edited weight decay: a new row, the old one untouched and nowhere shown.
     modern = runs[runs["recipe"] == "modern"]
     assert len(modern) == 2 and modern["fingerprint"].nunique() == 2
-    assert before.iloc[0].to_dict() in modern.to_dict("records")
-    said = output[output.rindex("runs: 0, 1 to train here") :]
-    assert "1 run in results/synthetic/part2_mlp.csv was trained with another network" in said
-    assert f"{100 * before['test_accuracy'].iloc[0]:.2f} %" not in said
+    assert before in modern.to_dict("records")
+    assert "1 run in results/synthetic/part2_mlp.csv was trained with another network" in output
+    assert "98.76 %" not in output
 
     for path, content in originals.items():
         (copy.folder / path).write_bytes(content)
-    output = copy.run(f"{depth} --plot-only")
-    assert "runs: 1 from results/synthetic/" in output and "0 to train here" in output
+    output = copy.run("part1_explore_depth --synthetic --designs 7 --plot-only")
+    assert "runs: 1 from results/synthetic/" in output and "65.43 %" in output
 
 
 def test_a_data_set_in_mnists_format(copy: Copy) -> None:
-    folder = copy.folder / "data/letters/raw"
+    folder = copy.folder / "data/fashion/raw"
     folder.mkdir(parents=True)
     parts = synthetic.digits(train=500, test=200)
     for name, (images, labels) in zip(("train", "t10k"), parts, strict=True):
@@ -161,7 +171,7 @@ def test_a_data_set_in_mnists_format(copy: Copy) -> None:
         (folder / f"{name}-images-idx3-ubyte").write_bytes(header + images.numpy().tobytes())
         header = struct.pack(">II", 2049, len(labels))
         (folder / f"{name}-labels-idx1-ubyte").write_bytes(header + bytes(labels.tolist()))
-    copy.edit(DATASETS, base=("BASES = {\n", f"BASES = {{\n    {LETTERS}\n"))
-    copy.edit(MLP, base=('"mnist"', '"letters"'))
+    copy.edit(DATASETS, base=("BASES = {\n", f"BASES = {{\n    {FASHION}\n"))
+    copy.edit(MLP, base=('"mnist"', '"fashion"'))
     copy.run(f"part2_mlp --designs 30 --data-dir {copy.folder / 'data'}")
-    assert set(copy.rows("part2_mlp", "")["dataset"]) == {"letters"}
+    assert set(copy.rows("part2_mlp", "")["dataset"]) == {"fashion"}

@@ -16,8 +16,8 @@ from common.training.recipes import TUTORIAL, Recipe, kaiming, make_optimizer, o
 RECIPE = Recipe("r", epochs=1, batch_size=32, lr=0.01, momentum=None)
 
 
-def test_kaiming_keeps_the_signals_scale_where_pytorchs_own_lets_it_fade() -> None:
-    """He's own experiment: the activations of a deep ReLU network at its first weights."""
+def test_kaiming_keeps_the_scale_of_the_signal_and_pytorchs_default_does_not() -> None:
+    """He's experiment: the activations of a deep ReLU network with its initial weights."""
     torch.manual_seed(0)
     x = torch.randn(256, 784)
     scales = {}
@@ -70,7 +70,7 @@ def test_one_cycle_rises_to_the_rate_of_the_recipe_and_falls_to_nothing() -> Non
 
 
 def test_a_schedule_sets_the_rate_of_every_step(digits: Dataset) -> None:
-    """One that is 0 everywhere leaves the first weights as they are."""
+    """A schedule of 0 does not change the initial weights."""
 
     def none(optimizer: torch.optim.Optimizer, lr: float, steps: int) -> object:
         assert (lr, steps) == (0.01, 20)

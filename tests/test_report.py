@@ -1,4 +1,4 @@
-"""REPORT.md agrees with the results, and is refused where they contradict one of its sentences."""
+"""REPORT.md agrees with the results; a sentence that contradicts them is refused."""
 
 import re
 import shutil
@@ -18,8 +18,8 @@ RESULTS = ROOT / "results"
 TEXT = TEMPLATE.read_text(encoding="utf-8")
 REPORT = report.REPORT.read_text(encoding="utf-8")
 
-# The numbers that the template's own words may have: designs and sizes, parts and shares, years;
-# of what others published the volume, the builds of a page and the numbers.
+# The numbers that may be typed in the template: designs and sizes, parts and shares, years;
+# published numbers.
 NUMBERS = """
 5 6 7 9 10 11 12 13 16 28 30 77 100 120 256 300 3x3 28x28 32x32
 0 1 2 3 4 60 95 1,000 10,000 100,000
@@ -135,7 +135,7 @@ def test_one_cell_is_of_one_design(results: Path) -> None:
 
 
 def test_no_measured_number_is_typed() -> None:
-    """Numbers in the template's own words are names, sizes, years, and what others published."""
+    """Typed numbers in the template are names, sizes, years, and published numbers."""
     words = re.sub(r"\{[{%#].*?[}%#]\}", "", TEXT, flags=re.DOTALL)
     assert set(re.findall(r"[\d.,x]*\d", words)) <= set(NUMBERS.split())
 

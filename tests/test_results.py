@@ -70,7 +70,7 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "part2_mlp.csv"
 
 
-def test_what_is_added_is_there_when_read_again(saved: Path) -> None:
+def test_an_added_run_is_read_again(saved: Path) -> None:
     again = open_results(saved.parent)
     assert run() in again
     assert run(seed=1) not in again
@@ -220,7 +220,7 @@ def test_a_run_without_its_epochs_is_trained_again(saved: Path) -> None:
     assert list(pd.read_csv(saved)["seed"]) == [0, 1]  # until then its row stays
 
 
-def test_a_diverged_run_is_stored_as_what_it_is(tmp_path: Path) -> None:
+def test_a_diverged_run_is_stored_with_its_loss(tmp_path: Path) -> None:
     open_results(tmp_path).add(run(), rows(loss=float("nan"), accuracy=0.098))
     row = open_results(tmp_path).select().iloc[0]
     assert pd.isna(row["train_loss"])
@@ -277,7 +277,7 @@ def test_a_damaged_file_is_named_with_its_line_and_left_alone(
 
 
 @given(st.data())
-def test_any_damage_is_read_or_told_in_one_line(data: st.DataObject) -> None:
+def test_any_damage_is_read_or_reported_in_one_line(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for table, text in written().items():
@@ -326,7 +326,7 @@ def test_an_old_file_stays_whole_while_a_new_one_is_written(tmp_path: Path) -> N
 
 
 def deny(monkeypatch: pytest.MonkeyPatch, times: float) -> list[Path]:
-    """Let os.replace fail so many times, as while a virus scanner has the file."""
+    """Let os.replace fail `times` times, as if a virus scanner uses the file."""
     replace_file, denied = os.replace, []
 
     def replacing_now_and_then(source: Path, target: Path) -> None:
@@ -339,7 +339,7 @@ def deny(monkeypatch: pytest.MonkeyPatch, times: float) -> list[Path]:
     return denied
 
 
-def test_a_file_that_another_program_has_for_a_moment_is_replaced_later(
+def test_a_file_that_another_program_uses_for_a_moment_is_replaced_later(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     denied = deny(monkeypatch, times=1)
@@ -364,7 +364,7 @@ def test_a_file_that_another_program_does_not_release_costs_no_run(
     assert saved.read_text() == before
 
 
-def test_a_read_only_folder_is_told_before_training(folder: Path, read_only: Callable) -> None:
+def test_a_read_only_folder_is_reported_before_training(folder: Path, read_only: Callable) -> None:
     open_results(folder).add(run(), rows())
     before = files(folder)
     read_only(folder)
@@ -427,7 +427,7 @@ def merge(folder: Path, name: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")
-def test_scripts_that_end_at_once_lose_nothing_of_what_they_share(tmp_path: Path) -> None:
+def test_scripts_that_end_together_lose_no_rows_of_a_common_table(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")  # no seconds for imports
     processes = [context.Process(target=merge, args=(tmp_path, name)) for name in ("one", "two")]
     for process in processes:

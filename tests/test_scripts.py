@@ -10,101 +10,102 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, Script
+from conftest import ROOT, Script, add_run
 
 import part1_cifar_tutorial
 import part2_lenet5
+from common.models.networks import LENET5, LENET5_RELU
+from common.results.store import Results
+from common.training.loop import Run
+from common.training.recipes import REPORT2017
 
-FIGURES = {
-    "part1_cifar_tutorial": ["loss", "classes", "confusion", "filters", "predictions"],
-    "part2_lenet5": ["curves", "accuracy", "confusion", "misread"],
-}
-LABELS = {
-    "part1_cifar_tutorial": "tutorial-epochs1-batchsize250-seeds2",
-    "part2_lenet5": "report2017-epochs1-batchsize250-seeds2",
-}
-OF_DATA = {
-    "part1_cifar_tutorial": set(),
-    "part2_lenet5": {"part2_lenet5_examples_synthetic-digits.png"},
-}
-IMAGES = ("filters", "predictions", "misread")
+SHORT = ["--synthetic", "--epochs", "1", "--batch-size", "250", "--jobs", "1"]
+IMAGES = ("filters", "predictions", "misread", "examples")
 
 
 def sums(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_first_try(
-    name: str, script: Script, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    options = ["--synthetic", "--epochs", "1", "--batch-size", "250", "--seeds", "2", "--jobs", "1"]
-    options += ["--classes"] if name == "part2_lenet5" else []
-    done = script(f"{name}.py", *options)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-
-    results, figures = tmp_path / "my results", tmp_path / "my figures"
-    names = {f"{name}_{what}_{LABELS[name]}.png" for what in FIGURES[name]}
-    assert set(sums(figures)) == names | OF_DATA[name]
-    assert all(path.stat().st_size > 5000 for path in figures.iterdir())
-    runs = pd.read_csv(results / f"{name}.csv")
-    designs = runs["design"].nunique()
-    assert len(runs) == 2 * designs
-    assert runs["dataset"].str.startswith("synthetic-").all()
-    assert runs["test_accuracy"].between(0, 1).all()
-    assert runs["parameters"].isin([62006, 61706, 44426]).all()
-    assert runs["fingerprint"].str.fullmatch("[0-9a-f]{8}").all()
-    assert runs["fingerprint"].nunique() == designs
-    classes = pd.read_csv(results / f"{name}_classes.csv")
-    assert len(classes) == 2 * designs * 10
-    assert len(pd.read_csv(results / f"{name}_confusion.csv")) == 2 * designs * 100
+def check_results(name: str, folder: Path, output: str, runs: int) -> None:
+    """The tables of a first try are whole, and the output says what they say."""
+    rows = pd.read_csv(folder / f"{name}.csv", dtype={"fingerprint": str})
+    assert len(rows) == runs
+    assert rows["dataset"].str.startswith("synthetic-").all()
+    assert rows["test_accuracy"].between(0, 1).all()
+    assert rows["parameters"].isin([62006, 44426]).all()
+    assert rows["fingerprint"].str.fullmatch("[0-9a-f]{8}").all()
+    classes = pd.read_csv(folder / f"{name}_classes.csv")
+    assert len(classes) == runs * 10
+    assert len(pd.read_csv(folder / f"{name}_confusion.csv")) == runs * 100
     for what in ("epochs", "layers"):
-        assert (results / f"{name}_{what}.csv").exists()
-
-    # What was reached, where it is, and what to run next, without --synthetic.
-    assert f"runs: 0, {2 * designs} to train here" in done.stdout
-    first = 100 * runs.loc[runs["design"] == runs["design"].iloc[0], "test_accuracy"]
-    line = re.search(rf"^{runs['design'].iloc[0]} +2 +([\d.]+) %", done.stdout, re.MULTILINE)
-    assert float(line[1]) == pytest.approx(first.mean(), abs=0.006)
-    row = classes[classes["seed"] == 0].iloc[0]
+        assert (folder / f"{name}_{what}.csv").exists()
+    # What was reached, and what to run next.
+    assert f"runs: 0, {runs} to train here" in output
+    line = re.search(rf"^{rows['design'].iloc[0]} +{runs} +([\d.]+) %", output, re.MULTILINE)
+    assert float(line[1]) == pytest.approx(100 * rows["test_accuracy"].mean(), abs=0.006)
+    first = classes[classes["seed"] == 0].iloc[0]
     assert any(
-        line.split()[:3] == [str(row["class"]), str(row["correct"]), str(row["total"])]
-        for line in done.stdout.splitlines()
+        line.split()[:3] == [str(first["class"]), str(first["correct"]), str(first["total"])]
+        for line in output.splitlines()
     )
+    assert output.splitlines()[-1].startswith("next, on ")
+
+
+def test_a_first_try_of_the_tutorial(
+    script: Script, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    name, options = "part1_cifar_tutorial", [*SHORT, "--seeds", "2"]
+    done = script(f"{name}.py", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    results, figures = tmp_path / "my results", tmp_path / "my figures"
+    check_results(name, results, done.stdout, runs=2)
+    assert "the saved weights of seed 0 reach the same" in done.stdout
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("next, on ") and "--synthetic" not in last and "--epochs 1" in last
+    assert "--synthetic" not in last and "--epochs 1" in last
+    before = sums(figures)
+    whats = ("loss", "classes", "confusion", "filters", "predictions")
+    label = "tutorial-epochs1-batchsize250-seeds2"
+    assert set(before) == {f"{name}_{what}_{label}.png" for what in whats}
+    assert all(path.stat().st_size > 5000 for path in figures.iterdir())
 
     # The same command again trains nothing; the figures are the same.
-    before = sums(figures)
     shutil.rmtree(figures)
     folders = ["--results-dir", str(results), "--figures-dir", str(figures)]
-    main = {"part1_cifar_tutorial": part1_cifar_tutorial, "part2_lenet5": part2_lenet5}[name].main
-    assert main([*options, *folders]) == 0
-    output = capsys.readouterr().out
-    assert f"runs: {2 * designs} from" in output and "0 to train here" in output
+    assert part1_cifar_tutorial.main([*options, *folders]) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "runs: 2 from" in output and "0 to train here" in output
     assert sums(figures) == before
 
+    # Weights of a run that diverged are not tested.
+    runs = pd.read_csv(results / f"{name}.csv", dtype=str)
+    runs.loc[runs["seed"] == "0", "train_loss"] = "nan"
+    runs.to_csv(results / f"{name}.csv", index=False)
+    assert part1_cifar_tutorial.main([*options, *folders, "--plot-only"]) == 0
+    output = capsys.readouterr().out
+    assert "saved weights" not in output
+    assert "diverged (the loss became infinite): baseline seed 0" in output
 
-def test_figures_are_drawn_without_data_and_weights(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    """From results of real data, on a machine that has neither data nor weights."""
-    folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
-    options = ["--epochs", "1", "--batch-size", "250", "--designs", "lenet5-2017", "--seeds", "1"]
-    assert part2_lenet5.main(["--synthetic", *options, *folders]) == 0
+
+def test_a_first_try_of_lenet5(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Figures go below the results folder where no other is named."""
+    name, options = "part2_lenet5", ["--seeds", "2", "--designs", "lenet5-2017", "--classes"]
+    folder = ["--results-dir", str(tmp_path)]
+    assert part2_lenet5.main([*SHORT, *options, *folder]) == 0
+    check_results(name, tmp_path, capsys.readouterr().out, runs=2)
+    label = "report2017-epochs1-batchsize250-seeds2-lenet5-2017"
+    drawn = {f"{name}_{what}_{label}.png" for what in ("curves", "accuracy", "confusion")}
+    images = {f"{name}_misread_{label}.png", f"{name}_examples_synthetic-digits.png"}
+    assert set(sums(tmp_path / "figures")) == drawn | images
+
+    # From results of real data, on a machine that has neither data nor weights.
     shutil.rmtree(tmp_path / "figures")
     shutil.rmtree(tmp_path / "weights")
     for path in tmp_path.glob("*.csv"):
         path.write_text(path.read_text().replace("synthetic-digits", "mnist"))
-    capsys.readouterr()
-    data = ["--data-dir", str(tmp_path / "none")]
-    assert part2_lenet5.main([*options, *folders, "--plot-only", *data]) == 0
-    label = LABELS["part2_lenet5"].replace("seeds2", "seeds1-lenet5-2017")
-    expected = {f"part2_lenet5_{what}_{label}.png" for what in FIGURES["part2_lenet5"]}
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
-        name for name in expected if not any(image in name for image in IMAGES)
-    }
+    data = ["--plot-only", "--data-dir", str(tmp_path / "none")]
+    assert part2_lenet5.main([*SHORT[1:], *options, *folder, *data]) == 0
+    assert set(sums(tmp_path / "figures")) == drawn
     assert "figures that show digits: no mnist in" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
 
@@ -124,7 +125,7 @@ def test_list_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
     [
         ("tensors", "share memory: tensor([2., 2., 2., 2., 2.]) and [2. 2. 2. 2. 2.]"),
         ("autograd", "dQ/da by autograd [36.0, 81.0], by hand 9a^2 = [36.0, 81.0]"),
-        ("networks", "together 62,006 parameters"),
+        ("networks", "total: 62,006 parameters"),
     ],
 )
 def test_a_section_of_the_tutorial_alone(
@@ -138,56 +139,27 @@ def test_a_section_of_the_tutorial_alone(
     assert not (tmp_path / "results").exists()
 
 
-def test_what_the_tutorial_says_is_checked_without_assertions_too(
+def test_statements_of_the_tutorial_are_checked_without_assertions_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """`python -O` removes assertions: a false sentence must still end the script."""
+    """`python -O` removes assertions: a false statement must still stop the script."""
     monkeypatch.setattr(part1_cifar_tutorial.torch, "allclose", lambda *_: False)
     assert part1_cifar_tutorial.main(["--section", "networks"]) == 1
-    assert "the tutorial says" in capsys.readouterr().err
+    assert "the tutorial's statement" in capsys.readouterr().err
     assert "assert" not in Path(part1_cifar_tutorial.__file__).read_text()
 
 
 def test_runs_that_diverge_or_learn_nothing_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    folders = ["--results-dir", str(tmp_path), "--figures-dir", str(tmp_path / "figures")]
-    options = ["--synthetic", "--epochs", "1", "--seeds", "1", "--designs", "lenet5-relu", *folders]
-    options += ["--batch-size", "100", "--jobs", "1"]
-    assert part2_lenet5.main([*options, "--lr", "1e20"]) == 0
+    results = Results(tmp_path, "part2_lenet5", extras=("confusion",))
+    add_run(results, Run(LENET5_RELU, REPORT2017, "mnist"), 0.1, train_loss=float("inf"))
+    add_run(results, Run(LENET5, REPORT2017, "mnist"), 0.101, test_loss=201.0)
+    argv = ["--plot-only", "--results-dir", str(tmp_path), "--data-dir", str(tmp_path)]
+    assert part2_lenet5.main(argv) == 0
     output = capsys.readouterr().out
     assert "diverged (the loss became infinite): lenet5-relu seed 0" in output
-    run = pd.read_csv(tmp_path / "part2_lenet5.csv").iloc[0]
-    assert pd.isna(run["train_loss"])
-    assert 0 <= run["test_accuracy"] <= 1
-    assert part2_lenet5.main([*options, "--lr", "3"]) == 0
-    assert "did not learn (guessing): lenet5-relu" in capsys.readouterr().out
-
-
-def test_weights_of_a_run_that_diverged_are_not_tested(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    argv = ["--synthetic", "--section", "classifier", "--epochs", "1", "--seeds", "2"]
-    argv += [
-        "--jobs",
-        "1",
-        "--batch-size",
-        "250",
-        "--results-dir",
-        str(tmp_path),
-        "--figures-dir",
-        str(tmp_path),
-    ]
-    assert part1_cifar_tutorial.main(argv) == 0
-    assert "the saved weights of seed 0 reach the same" in capsys.readouterr().out
-    path = tmp_path / "part1_cifar_tutorial.csv"
-    runs = pd.read_csv(path, dtype=str)
-    runs.loc[runs["seed"] == "0", "train_loss"] = "nan"
-    runs.to_csv(path, index=False)
-    assert part1_cifar_tutorial.main([*argv, "--plot-only"]) == 0
-    output = capsys.readouterr().out
-    assert "saved weights" not in output
-    assert "diverged (the loss became infinite): baseline seed 0" in output
+    assert "did not learn (guessing): lenet5\n" in output
 
 
 def test_a_notebook_and_a_script_without_main_guard(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_signal_and_gradient_of_a_small_network_by_hand(digits: Dataset) -> None
 
 
 def test_the_weights_are_the_first_weights_of_the_run(objects: Dataset) -> None:
-    """Trained at a rate of nearly nothing, the run ends with its first weights."""
+    """With a learning rate of nearly 0, a run ends with its initial weights."""
     still = Recipe("r", 1, 200, 1e-30, 0.0, initialise=kaiming)
     run = Run(cifar_design("baseline"), still, objects.name, 1)
     network = run.design.build()

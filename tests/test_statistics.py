@@ -92,7 +92,7 @@ def test_seeds_are_paired_only_where_designs_follow_the_baseline() -> None:
     assert comparison.differences(values, "base")["better"].method == "Dunnett"
 
 
-def test_a_design_that_never_varies_is_compared_all_the_same() -> None:
+def test_a_design_with_constant_accuracy_is_compared_too() -> None:
     """13 layers that stay at 10 %; and two such designs."""
     values = {"7": seeds([0.53, 0.55, 0.54]), "13": seeds([0.1] * 3), "11": seeds([0.1, 0.3, 0.2])}
     row = comparison.differences(values, "7")["13"]
@@ -102,7 +102,7 @@ def test_a_design_that_never_varies_is_compared_all_the_same() -> None:
     assert (same.difference, same.p) == (0, 1)
 
 
-def test_three_seeds_do_not_show_one_point() -> None:
+def test_three_seeds_cannot_show_a_difference_of_one_point() -> None:
     values = {"base": seeds([0.530, 0.543, 0.556]), "other": seeds([0.540, 0.553, 0.566])}
     assert comparison.differences(values, "base")["other"].p > 0.3
 
@@ -163,7 +163,7 @@ def test_equal_gains_rarely_differ() -> None:
     assert significant(2) > 0.8
 
 
-def test_where_nothing_varies_there_are_no_shares() -> None:
+def test_constant_accuracies_have_no_shares() -> None:
     constant = np.full((4, 4, 3), 0.1)
     assert all(np.isnan(share) for share in effects.eta_squared_two(constant).values())
     flat = effects.effect({"a": constant[0, 0], "b": constant[0, 1]}, ordered=False)
@@ -210,7 +210,7 @@ def test_a_comparison_has_a_row_per_design() -> None:
     assert alone["difference"].isna().all()  # one seed is no baseline
 
 
-def test_guessing_answers_with_the_most_frequent_class() -> None:
+def test_guessing_means_the_most_frequent_class() -> None:
     classes = pd.DataFrame(
         {"class": ["a", "b"] * 2, "total": [1135, 8865] * 2, "seed": [0, 0, 1, 1]}
     )
@@ -244,7 +244,7 @@ def test_shares_of_a_grid_by_hand() -> None:
 
 
 @pytest.mark.parametrize("n", [3, 10])
-def test_intervals_cover_the_true_mean_as_often_as_they_say(n: int) -> None:
+def test_intervals_cover_the_true_mean_in_95_percent_of_cases(n: int) -> None:
     rng = np.random.default_rng(n)
     covered = 0
     for sample in rng.normal(0.54, 0.0126, (2000, n)):

@@ -25,7 +25,7 @@ def digit_run(design: Design, recipe: Recipe, seed: int = 0) -> Run:
 
 
 class Fixed(nn.Module):
-    """Says for every image what its top left pixel says, with confidence."""
+    """Predicts the class from the top left pixel, with confidence."""
 
     def forward(self, x: Tensor) -> Tensor:
         return 3.0 * F.one_hot(x[:, 0, 0, 0].round().long(), 10).float()
@@ -38,8 +38,8 @@ def labelled(predicted: list[int], true: list[int], dataset: Dataset) -> tuple:
     return plain, dataset.test._replace(images=images, labels=torch.tensor(true))
 
 
-def test_training_does_what_the_plain_loop_does(digits: Dataset, short: Recipe) -> None:
-    """The loop of every tutorial, on the batches that training draws, ends at the same weights."""
+def test_training_agrees_with_the_plain_loop(digits: Dataset, short: Recipe) -> None:
+    """The usual loop of tutorials, on the same batches, ends with the same weights."""
     outcome = train(digit_run(LENET5_2017, short, seed=3), digits)
 
     order = image_random(3)
@@ -91,7 +91,7 @@ def test_an_epoch_shows_every_image_once(digits: Dataset, batch_size: int) -> No
     assert shown == sorted(map(bytes, digits.normalised(digits.train.images).numpy()))
 
 
-def test_evaluate_counts_as_one_does_by_hand(digits: Dataset) -> None:
+def test_evaluate_agrees_with_a_count_by_hand(digits: Dataset) -> None:
     dataset, examples = labelled([0, 1, 1, 2], [0, 1, 2, 2], digits)
     result = evaluate(Fixed(), dataset, examples)
     assert result.accuracy == 0.75
@@ -136,20 +136,20 @@ def test_a_run_reports_its_last_epoch(digits: Dataset, short: Recipe) -> None:
     assert outcome.train_seconds == sum(epoch.seconds for epoch in seen)
 
 
-def test_a_diverging_run_ends_as_what_it_is(digits: Dataset) -> None:
+def test_a_diverging_run_ends_without_an_error(digits: Dataset) -> None:
     recipe = Recipe("r", epochs=3, batch_size=32, lr=1e9, momentum=0.9)
     outcome = train(digit_run(SMALL, recipe), digits)
     assert not math.isfinite(outcome.epochs[-1].train_loss)
     assert 0 <= outcome.epochs[-1].test_accuracy <= 1
 
 
-def test_momentum_zero_does_without_nesterov(digits: Dataset) -> None:
+def test_momentum_zero_turns_nesterov_off(digits: Dataset) -> None:
     recipe = Recipe("r", epochs=1, batch_size=32, lr=0.1, momentum=0.0, nesterov=True)
     assert len(train(digit_run(SMALL, recipe), digits).epochs) == 1
 
 
 def test_the_baseline_has_the_same_numbers_under_any_name(objects: Dataset) -> None:
-    """Four scripts of Part 1 train it; what one measured holds for all."""
+    """Four scripts of Part 1 train it and must get the same numbers."""
     recipe = replace(TUTORIAL, epochs=1)
     designs = (Design("direct", CifarCNN), cifar_design("7", layers=7), cifar_design("relu"))
     runs = [Run(design, recipe, "synthetic-objects") for design in designs]

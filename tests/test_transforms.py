@@ -1,4 +1,4 @@
-"""Images changed at random for training, and in fixed ways."""
+"""Random and fixed image transforms."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from common.training.recipes import Recipe
 
 
 def numbered(count: int = 1000, size: int = 8) -> Tensor:
-    """Images whose pixels all differ, so that each tells where it came from."""
+    """Images in which all pixels differ, so that the origin of each pixel is known."""
     one = torch.arange(3 * size * size, dtype=torch.uint8).view(1, 3, size, size)
     return one.repeat(count, 1, 1, 1)
 
@@ -82,7 +82,7 @@ def test_distortion_by_nothing_changes_nothing(digits: Dataset) -> None:
     assert torch.equal(same, images)
 
 
-def test_distortions_are_as_large_as_they_say() -> None:
+def test_distortions_have_the_sizes_of_their_arguments() -> None:
     block = torch.zeros(500, 1, 28, 28, dtype=torch.uint8)
     block[:, :, 10:18, 11:17] = 255
     before = block.clone()
@@ -102,8 +102,8 @@ def test_distortions_are_as_large_as_they_say() -> None:
     assert torch.equal(distort(block, image_random(3)), distort(block, image_random(3)))
 
 
-def test_waves_are_as_large_and_as_smooth_as_they_say() -> None:
-    """Moved by normal random numbers that are alike nearby: white noise under a Gaussian of 4."""
+def test_waves_have_the_documented_size_and_smoothness() -> None:
+    """Displacements are normal random numbers: white noise, smoothed by a Gaussian of 4 pixels."""
     fields = smooth_noise(4000, 28, 28, image_random(0))
     assert torch.allclose(fields.std(0), torch.ones(28, 28), atol=0.06)
     for apart in (2, 4, 8):  # two Gaussians of 4 overlap so far
@@ -118,7 +118,7 @@ def test_waves_are_as_large_and_as_smooth_as_they_say() -> None:
     assert abs(np.corrcoef(moved.T.numpy())[0, 1]) < 0.1  # each way on its own
 
 
-def test_images_move_in_four_directions_and_leave_black_behind() -> None:
+def test_images_are_shifted_in_four_directions_and_filled_with_black() -> None:
     one = torch.arange(1, 10, dtype=torch.uint8).view(1, 1, 3, 3)
     right, down, left, up, again = shifted(one.repeat(5, 1, 1, 1), 1)[:, 0].tolist()
     assert right == [[0, 1, 2], [0, 4, 5], [0, 7, 8]]
@@ -151,7 +151,7 @@ def test_one_permutation_for_all_images(digits: Dataset) -> None:
     place = {bytes(column): i for i, column in enumerate(before.T.contiguous().numpy())}
     order = [place[bytes(column)] for column in after.T.contiguous().numpy()]
     same = before.T.unique(dim=0).shape[0]
-    assert same > 700  # so that nearly every pixel can be told by its values
+    assert same > 700  # nearly every pixel is identified by its values
     agreed = moved[:, order] == other.variations["shift-2"].images.flatten(1)
     assert agreed.float().mean() > 0.95
     assert np.unique(order).size == same

@@ -1,1 +1,1 @@
-"""The data sets, and how images are changed."""
+"""Data sets and image transforms."""

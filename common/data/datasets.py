@@ -1,6 +1,6 @@
-"""The data sets as whole tensors in memory: load by name, split, normalise.
+"""Data sets as tensors in memory: load by name, split, normalise.
 
-Images stay 8-bit until they are used: a quarter of the memory of float32, and faster in training.
+Images stay 8-bit until a batch needs them: a quarter of the memory of float32, faster training.
 """
 
 import re
@@ -17,7 +17,7 @@ from common import LabError
 from common.data import download, synthetic
 
 # Torchvision is imported inside the functions that read files: processes that only receive tensors
-# start a second sooner without it.
+# start a second faster without it.
 
 # (mean, standard deviation) of a pixel in [0, 1], for normalisation.
 # The tutorial's numbers stretch [0, 1] to [-1, 1].
@@ -29,8 +29,8 @@ DIGITS = tuple("0123456789")
 # The tutorial's short names of airplane, automobile, ...
 CIFAR10_CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
-# A split uses every k-th image of each class for testing. `validation` splits the training images
-# alone, to choose hyperparameters without the test set; the others split all images.
+# A split uses every k-th image of each class for testing. `validation` splits only the training
+# images, to choose hyperparameters without the test set; the other splits use all images.
 SPLITS = {"75-25": 4, "2-1": 3, "validation": 6}
 SPLIT_SEED = 1998
 SHIFTS = range(1, 7)  # pixels
@@ -50,7 +50,7 @@ Parts = tuple[Examples, Examples]  # training and test part
 class Dataset:
     """A data set, split for training and testing.
 
-    `normalisation` is the (mean, standard deviation) of a pixel in [0, 1]. `variations` are more
+    `normalisation` is the (mean, standard deviation) of a pixel in [0, 1]. `variations` are other
     test sets, by name.
     """
 
@@ -172,13 +172,16 @@ def load(name: str, data_dir: Path, shifts: bool = False) -> Dataset:
         LabError: the data is missing and cannot be downloaded, or a file is damaged.
         ValueError: there is no such data set.
     """
-    from common.data.transforms import fewer, permuted, with_shifts  # they need Dataset
+    from common.data.transforms import fewer, permuted, with_shifts  # this module imports Dataset
 
     base, split, change = parse_name(name)
     folder = Path(expanduser(data_dir))
     if base.source:
         folder = download.obtain(base.source(), folder)
     train, test = (Examples(*part) for part in base.read(folder))
+    label = max(int(part.labels.max()) for part in (train, test))
+    if label >= len(base.classes):
+        raise LabError(f"{name} has the label {label}, but only {len(base.classes)} classes")
     if split == "validation":
         train, test = stratified(train, SPLITS[split])
     elif split:

@@ -1,4 +1,4 @@
-"""Bring the files of a data set to this machine, and check every file before it is opened."""
+"""Download and unpack the files of a data set, and check every file before it is opened."""
 
 import io
 import os
@@ -20,7 +20,7 @@ TIMEOUT = 20  # seconds without a byte, after which a download stops
 
 @dataclass(frozen=True)
 class Archive:
-    """A compressed file and the files in it. All `urls` have the same bytes."""
+    """A compressed file and the files in it. All `urls` serve the same bytes."""
 
     name: str  # path below the data folder
     md5: str
@@ -32,7 +32,7 @@ class Archive:
         return [file for file in self.files if not os.path.isfile(folder / file)]
 
     def packed(self, folder: Path) -> Path | None:
-        """The archive itself in the data folder, where a user who downloads it may save it."""
+        """The path of the archive, if a user has saved it in the data folder."""
         paths = (folder / self.name, folder / Path(self.name).name)
         return next((path for path in paths if os.path.isfile(path)), None)
 
@@ -45,9 +45,10 @@ class Source:
     archives: tuple[Archive, ...]
 
     def folder(self, data_dir: Path) -> Path | None:
-        """The folder that holds all files or their archives; None if there is none.
+        """The folder with all files or their archives; None if there is none.
 
-        It is `data_dir`, its subfolder `data`, or one of two above: `data/MNIST/raw` works too.
+        `data_dir`, its subfolder `data` and two parent folders are searched: `data/MNIST/raw` works
+        too.
         """
         folders = (data_dir, data_dir / "data", *data_dir.resolve().parents[:2])
         for folder in folders:
@@ -75,7 +76,7 @@ def mnist_source() -> Source:
 
 
 def cifar10_source() -> Source:
-    """CIFAR-10: one archive, whose original host is the slowest."""
+    """CIFAR-10: one archive; the original host is the slowest."""
     from torchvision.datasets import CIFAR10
 
     sums = [*CIFAR10.train_list, *CIFAR10.test_list]
@@ -114,11 +115,11 @@ def obtain(source: Source, data_dir: Path) -> Path:
 
 
 def install(archive: Archive, folder: Path) -> None:
-    """Put the missing files of `archive` into the data folder, each whole or not at all."""
+    """Unpack the missing files of `archive` into the data folder; no file is ever incomplete."""
     from torchvision.datasets.utils import extract_archive
 
     folder.mkdir(parents=True, exist_ok=True)
-    # Unpacked inside the data folder, so that whole files only need to be renamed.
+    # Unpack inside the data folder, so that complete files only need to be renamed.
     with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as name:
         path = Path(name, archive.name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +139,7 @@ def fetch(archive: Archive, path: Path) -> Path:
     quiet = sys.stderr is None or not sys.stderr.isatty()
     for url in archive.urls:
         host = urlsplit(url).netloc
-        # Torchvision's function has no time-out, and prints its progress bar to any stream.
+        # download_url has no time-out, and prints its progress bar to any stream.
         socket.setdefaulttimeout(TIMEOUT)
         try:
             with redirect_stderr(io.StringIO()) if quiet else nullcontext():
@@ -153,7 +154,7 @@ def fetch(archive: Archive, path: Path) -> Path:
 
 
 def verify(path: Path, md5: str) -> None:
-    """Raise a LabError that names both sums, unless the file at `path` has this MD5 sum."""
+    """Raise a LabError with both sums if the file at `path` has another MD5 sum."""
     from torchvision.datasets.utils import calculate_md5
 
     if (actual := calculate_md5(path)) != md5:

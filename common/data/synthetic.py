@@ -1,9 +1,9 @@
 """Built-in images, for a first try without a download and for tests.
 
-The digits are drawn in matplotlib's fonts, the objects are coloured shapes and textures on a random
-background. Both come from a seed in under three seconds. They have the sizes of MNIST and CIFAR-10,
-and the position varies, so that single pixels say little. Their difficulty differs: their numbers
-answer none of the lab's questions.
+Digits are drawn in matplotlib's fonts. Objects are coloured shapes and textures on a random
+background. A seed generates them in under three seconds. They have the image sizes of MNIST and
+CIFAR-10. Positions vary, so that single pixels carry little information. Accuracies on these images
+differ from accuracies on real images and do not answer the lab's questions.
 """
 
 import functools
@@ -25,8 +25,8 @@ FONTS = (
 )  # fmt: skip
 GLYPH = 56  # side of a digit's square before distortion, pixels
 
-# The pixels that an object covers, from x and y (the object reaches from -1 to 1), their
-# `radius`, and `box`, the larger of |x| and |y|.
+# The pixels of an object, as functions of x and y (from -1 to 1 in the object), their `radius`,
+# and `box`, the larger of |x| and |y|.
 PERIOD = 2 * math.pi / 0.62
 SHAPES = {
     "disc": lambda x, y, radius, box: radius < 0.85,
@@ -45,7 +45,7 @@ OBJECTS = tuple(SHAPES)
 
 @functools.cache
 def digits(seed: int = 0, train: int = 12000, test: int = 2000) -> tuple[Part, Part]:
-    """Training and test part: grey 28 x 28 digits, the ten classes in equal numbers."""
+    """Training and test part: grey 28 x 28 digits in ten classes of equal size."""
     generator = torch.Generator().manual_seed(seed)
     glyphs = _glyphs()  # (fonts, 10, GLYPH, GLYPH)
 
@@ -58,7 +58,7 @@ def digits(seed: int = 0, train: int = 12000, test: int = 2000) -> tuple[Part, P
 
 @functools.cache
 def objects(seed: int = 0, train: int = 10000, test: int = 2000) -> tuple[Part, Part]:
-    """Training and test part: colour 32 x 32 images of OBJECTS, the ten in equal numbers."""
+    """Training and test part: colour 32 x 32 images of OBJECTS, ten classes of equal size."""
     generator = torch.Generator().manual_seed(seed)
 
     def images(labels: Tensor) -> Tensor:
@@ -92,11 +92,11 @@ def _glyphs() -> Tensor:
             image = image.filter(ImageFilter.GaussianBlur(1.5))
             glyphs.append(torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8))
     result = torch.stack(glyphs).view(len(FONTS), 10, GLYPH, GLYPH).float()
-    return result / result.amax((2, 3), keepdim=True)  # else thin strokes would vanish
+    return result / result.amax((2, 3), keepdim=True)  # without this, thin strokes would vanish
 
 
 def _distorted(glyphs: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift, turn, scale, thin or thicken glyphs (N, 1, GLYPH, GLYPH), and add noise.
+    """Shift, rotate, scale, thin or thicken glyphs (N, 1, GLYPH, GLYPH), and add noise.
 
     Returns float32 (N, 1, 28, 28) in [0, 1].
     """
@@ -145,9 +145,9 @@ def _scenes(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _coordinates(count: int, shift: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Coordinates x and y of 32 x 32 pixels, at random shifted, scaled and turned: (N, 32, 32).
+    """Coordinates x and y of 32 x 32 pixels, randomly shifted, scaled and rotated: (N, 32, 32).
 
-    An object reaches from -1 to 1; `shift` is the largest shift.
+    An object extends from -1 to 1; `shift` is the largest shift.
     """
     line = torch.linspace(-1.5, 1.5, 32)
     y, x = torch.meshgrid(line, line, indexing="ij")

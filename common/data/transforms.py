@@ -1,6 +1,6 @@
-"""Images changed: at random for training, and in fixed ways to test what a network learned.
+"""Image transforms: random ones for training, fixed ones to test what a network learned.
 
-Every function leaves its argument as it was.
+No function changes its argument.
 """
 
 from dataclasses import replace
@@ -17,10 +17,10 @@ DIRECTIONS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # rows down, columns to the rig
 
 
 def flip_and_shift(images: Tensor, random: torch.Generator, pixels: int = 2) -> Tensor:
-    """Mirror every second image, and shift each by up to `pixels` in both directions.
+    """Mirror a random half of the images; shift each image by up to `pixels` in both directions.
 
-    The border is filled by reflection. Flip and shift are both a choice of rows and columns, so one
-    `gather` does both: 2 ms for 1,024 CIFAR-10 images; training on them takes 100 ms.
+    Reflection fills the border. Flip and shift both select rows and columns, so one `gather` does
+    both: 2 ms for 1,024 CIFAR-10 images; training on them takes 100 ms.
     """
     count, channels, height, width = images.shape
     down, right = torch.randint(-pixels, pixels + 1, (2, count, 1), generator=random)
@@ -33,7 +33,7 @@ def flip_and_shift(images: Tensor, random: torch.Generator, pixels: int = 2) -> 
 
 
 def reflected(index: Tensor, size: int) -> Tensor:
-    """Indices outside 0 to `size` - 1 (by `size` - 1 at most), reflected at the outermost pixel."""
+    """Reflect indices outside 0 to `size` - 1 at the border; at most `size` - 1 outside."""
     last = size - 1
     return last - (last - index.abs()).abs()
 
@@ -53,11 +53,11 @@ def distort(
     squeezes (narrower and higher, or wider and lower) by up to 1 + `squeeze`, and shears
     horizontally by up to `shear` pixels per row. Each amount is uniform and symmetric. The border
     is filled with 0. The paper does not give the amounts; on held-out digits half of these amounts
-    was about as accurate.
+    gives about the same accuracy.
 
     `wave` (standard deviation in pixels) also displaces every pixel, and its neighbours almost
-    equally: the elastic distortion of Simard, Steinkraus, Platt, Best practices for convolutional
-    neural networks applied to visual document analysis, 2003.
+    equally. Source of this elastic distortion: Simard, Steinkraus, Platt, Best practices for
+    convolutional neural networks applied to visual document analysis, 2003.
     """
     count, _, height, width = images.shape
 
@@ -65,7 +65,7 @@ def distort(
         return most * (2 * torch.rand(count, generator=random) - 1)
 
     sizes, narrow = 1 + uniform(scale), 1 + uniform(squeeze)
-    # Each output pixel reads the input at this map of its coordinates, on axes from -1 to 1.
+    # Each output pixel reads the input at the mapped coordinates, on axes from -1 to 1.
     across = torch.stack([1 / (sizes * narrow), uniform(shear), uniform(2 * shift / width)], 1)
     down = torch.stack([torch.zeros(count), narrow / sizes, uniform(2 * shift / height)], 1)
     maps = torch.stack([across, down], 1).to(images.device)  # (N, 2, 3)
@@ -92,12 +92,12 @@ def smooth_noise(count: int, height: int, width: int, random: torch.Generator) -
     return gaussian(height) @ noise @ gaussian(width).T
 
 
-# Changed data sets, the same for every run and machine: they show whether a network uses the
+# Transforms of data sets, the same for every run and machine: they show whether a network uses the
 # geometry of images.
 
 
 def with_shifts(dataset: Dataset, pixels: range) -> Dataset:
-    """Add the test images shifted by so many pixels as variations: `shift-1`, `shift-2`, ..."""
+    """Add variations with the test images shifted by `pixels`: `shift-1`, `shift-2`, ..."""
     images, labels = dataset.test
     parts = {f"shift-{count}": Examples(shifted(images, count), labels) for count in pixels}
     return replace(dataset, variations=parts)
@@ -108,13 +108,13 @@ def shifted(images: Tensor, pixels: int) -> Tensor:
     result = torch.empty_like(images)
     for turn, (down, right) in enumerate(DIRECTIONS):
         down, right = down * pixels, right * pixels
-        # Negative padding crops: `right` columns more on the left, `right` fewer on the right.
+        # Negative padding crops: add `right` columns on the left, remove `right` on the right.
         result[turn::4] = F.pad(images[turn::4], (right, -right, down, -down))
     return result
 
 
 def permuted(dataset: Dataset) -> Dataset:
-    """Shuffle the pixels, in one fixed order for all images, so that neighbours are separated."""
+    """Shuffle the pixels in one fixed order for all images, so that neighbours are separated."""
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     order = torch.randperm(dataset.train.images[0, 0].numel(), generator=generator)
 
@@ -125,7 +125,7 @@ def permuted(dataset: Dataset) -> Dataset:
 
 
 def fewer(dataset: Dataset, percent: int) -> Dataset:
-    """Use this percentage of the training images of each class; 10 % include those of 3 %."""
+    """Use `percent` of the training images of each class; larger subsets contain smaller ones."""
     labels = dataset.train.labels
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     order = torch.randperm(len(labels), generator=generator)

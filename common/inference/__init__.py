@@ -1,1 +1,1 @@
-"""What a trained network costs: time, memory, and where both go."""
+"""The cost of inference: time and memory of a call, by layer and operator."""

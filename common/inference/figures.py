@@ -1,6 +1,6 @@
-"""The figures of inference: what accuracy costs in time and memory, and what limits a network.
+"""The figures of inference: accuracy against time and memory, and what limits a network.
 
-All but `latency_by_images` and `variants` show plain networks on one thread.
+The figures show plain networks on one thread, except `latency_by_images` and `variants`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from common.plots.style import COLOURS, figure
 
 MARKERS = "osD^vPX"
 HATCHES = ("", "//", "..", "xx", "\\", "++", "oo")
-OPERATORS = 6  # with a name in the figure; the others are one part
-BATCH = 1000  # images of the larger call in the figures of memory and operators
+OPERATORS = 6  # operators with a name in the figure; the other operators are one part
+BATCH = 1000  # images of the larger call in the figure of memory
 
 
 def note(rows: pd.DataFrame, more: str) -> str:
@@ -33,7 +33,7 @@ def by_design(rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict[str, str]
 def panels(
     fig: Figure, rows: pd.DataFrame, column: str, **options: bool
 ) -> Iterator[tuple[Axes, pd.DataFrame]]:
-    """A panel with its rows for each number of `column`, which is images or threads."""
+    """One panel with its rows for each number in `column` (images or threads)."""
     counts = sorted(rows[column].unique())
     axes_of = fig.subplots(1, len(counts), squeeze=False, **options)[0]
     for axes, count in zip(axes_of, counts, strict=True):
@@ -71,7 +71,7 @@ def accuracy_and_cost(rows: pd.DataFrame) -> Figure:
 
 
 def pareto(cost: np.ndarray, error: np.ndarray) -> list[int]:
-    """The positions on the Pareto front, by rising cost: no other has less cost and less error."""
+    """Positions on the Pareto front, by rising cost: no other has lower cost and lower error."""
     front, least = [], np.inf
     for i in np.lexsort((error, cost)):
         if error[i] < least:
@@ -81,7 +81,7 @@ def pareto(cost: np.ndarray, error: np.ndarray) -> list[int]:
 
 
 def latency_by_images(rows: pd.DataFrame) -> Figure:
-    """Time of a call against its number of images, one panel for each number of threads."""
+    """Time of a call against its number of images, one panel per number of threads."""
     text = note(rows, "medians of 3 rounds, bars from the least to the most")
     fig = figure("Time of a call by its number of images", text, height=3.6)
     for axes, on_threads in panels(fig, rows, "threads", sharey=True):
@@ -103,7 +103,7 @@ def latency_by_images(rows: pd.DataFrame) -> Figure:
 
 
 def memory(rows: pd.DataFrame) -> Figure:
-    """Weights, input and peak of the activations, stacked, for one image and for many."""
+    """Stacked bars of weights, input and peak of activations, for one image and for many."""
     fig = figure("Memory of a call", note(rows, "one thread"), height=3.4)
     many = rows.loc[rows["images"] <= BATCH, "images"].max()
     rows = rows[rows["images"].isin([rows["images"].min(), many])]
@@ -121,7 +121,7 @@ def memory(rows: pd.DataFrame) -> Figure:
 
 
 def stacked_bars(axes: Axes, names: Sequence[str], parts: dict[str, pd.Series]) -> None:
-    """A bar for each of `names`; its parts differ in colour and hatching."""
+    """One bar per name; the parts of a bar differ in colour and hatching."""
     bottom = np.zeros(len(names))
     for i, (label, values) in enumerate(parts.items()):
         style = {"color": COLOURS[i % 7], "hatch": HATCHES[i % 7], "edgecolor": "white"}
@@ -151,7 +151,7 @@ def time_by_operator(operators: pd.DataFrame) -> Figure:
 
 
 def roofline(rows: pd.DataFrame) -> Figure:
-    """Operations a second against arithmetic intensity, below what the machine can do.
+    """Operations per second against arithmetic intensity, below the limits of the machine.
 
     Williams, Waterman, Patterson, Roofline: an insightful visual performance model, 2009.
     """

@@ -1,7 +1,7 @@
-"""The measurement of inference: which networks in which settings, in what order.
+"""Measure inference: all networks in all settings.
 
-Times are measured in several rounds, and every round has another order of the networks. So what
-makes the machine slow for a while does not affect one network alone.
+Times are measured in several rounds, and every round has another order of the networks. So a slow
+phase of the machine does not affect only one network.
 """
 
 import copy
@@ -43,8 +43,8 @@ class Network:
 class Measured:
     """A variant of a network and its measurements.
 
-    `rounds` has a row for every setting in every round: images, threads, seconds, p90_seconds,
-    p99_seconds; the last two only for one image.
+    `rounds` has one row per setting and round: images, threads, seconds, p90_seconds, p99_seconds
+    (the percentiles only for one image).
     """
 
     network: Network
@@ -56,7 +56,7 @@ class Measured:
 
     @property
     def name(self) -> str:
-        """Design and variant, `300-100-compiled`; of a plain network the design alone."""
+        """Design and variant: `300-100-compiled`; only the design for a plain network."""
         name = self.network.run.design.name
         return name if self.variant == "plain" else f"{name}-{self.variant}"
 
@@ -64,12 +64,12 @@ class Measured:
 def measure(
     networks: Sequence[Network], dataset: Dataset, plan: Plan
 ) -> tuple[list[Measured], pd.DataFrame]:
-    """Measure networks, on the test images, and what the machine can do.
+    """Measure networks on the test images, and the peak performance of the machine.
 
-    Prints which networks do not have a variant, and why.
+    Prints which networks do not have a variant, with the reason.
 
     Returns:
-        The networks, and the columns peak_flops and peak_bandwidth by number of threads.
+        The measured networks, and the columns peak_flops and peak_bandwidth by number of threads.
 
     Raises:
         LabError: a network cannot be measured.
@@ -77,7 +77,7 @@ def measure(
     dataset = dataset.to(plan.device)
     measured, peaks = profile_all(networks, dataset, plan), []
     x = dataset.normalised(dataset.test.images[: max(plan.images)])
-    # disable=None: no bar where the output is no terminal.
+    # disable=None: no bar if the output is not a terminal.
     with tqdm(total=ROUNDS * len(measured), desc="time", disable=None, leave=False) as bar:
         for number in range(ROUNDS):
             for threads in plan.threads:
@@ -89,7 +89,7 @@ def measure(
 
 
 def profile_all(networks: Sequence[Network], dataset: Dataset, plan: Plan) -> list[Measured]:
-    """Every variant of every network, each profiled in a process of its own."""
+    """Profile every variant of every network, each in its own process."""
     pairs = [(network, variant) for network in networks for variant in plan.variants]
     calls = [(network.model, network.run.design, variant, plan) for network, variant in pairs]
     profiles = in_fresh_processes(profiling.measure, calls, plan.processes)
@@ -110,7 +110,7 @@ def profile_all(networks: Sequence[Network], dataset: Dataset, plan: Plan) -> li
 
 
 def add_round(measured: Measured, x: Tensor, plan: Plan) -> None:
-    """Time a network once in each setting. `x` are normalised images, the most of a call."""
+    """Time a network once in each setting. `x` has the normalised images of the largest call."""
     model = measured.model
     for images in plan.images_of(measured.variant):
         for threads in plan.threads if measured.variant == "plain" else plan.threads[:1]:

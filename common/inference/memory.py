@@ -1,4 +1,4 @@
-"""How much memory a call needs."""
+"""The memory of a call."""
 
 import json
 import math
@@ -19,18 +19,18 @@ if sys.platform != "win32":
 
 
 def call(model: nn.Module, x: Tensor) -> Tensor:
-    """Scores (N, classes), as inference computes them."""
+    """Scores (N, classes), in inference mode."""
     with torch.inference_mode():
         return model(x)
 
 
 def peak_of_allocations(model: nn.Module, x: Tensor) -> float:
-    """The largest number of bytes that a call allocates at once, its result included.
+    """The peak of the bytes that a call allocates, result included.
 
-    It is computed from the profiler's events of the allocator: sums by operator give no peak. On
-    CUDA it is the allocator's own peak. Other accelerators have none: nan.
+    On a CPU we compute it from the profiler's memory events: sums by operator give no peak. On CUDA
+    the allocator reports it. On other accelerators it is nan.
     """
-    call(model, x)  # what libraries allocate only once does not count
+    call(model, x)  # warm-up: memory that libraries allocate only once does not count
     if x.is_cuda:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -44,7 +44,7 @@ def peak_of_allocations(model: nn.Module, x: Tensor) -> float:
         path = Path(folder) / "trace.json"
         profiler.export_chrome_trace(str(path))
         events = json.loads(path.read_text())["traceEvents"]
-    del result  # not before: it counts
+    del result  # not earlier: the result counts
     changes = [event for event in events if event["name"] == "[memory]"]
     changes.sort(key=lambda event: event["ts"])
     return float(max(accumulate((event["args"]["Bytes"] for event in changes), initial=0)))
@@ -54,7 +54,7 @@ def largest_resident_set() -> int:
     """The largest resident set of this process so far, in bytes."""
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
-    with suppress(OSError):  # Linux: getrusage would count the parent before the start
+    with suppress(OSError):  # Linux: getrusage would also count the parent process
         status = Path("/proc/self/status").read_text()
         return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: in bytes

@@ -1,4 +1,4 @@
-"""The trained networks that are measured."""
+"""The trained networks to measure."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,12 +23,11 @@ def trained_networks(
 ) -> list[Network]:
     """The networks of one script's runs, seed 0. Runs without weights are trained first.
 
-    `results_in` opens the script's results in a folder. A saved run without weights is trained
-    again in a folder of its own, results/weights: the results keep the numbers of the machine that
-    trained it first.
+    `results_in` opens the script's results in a folder. A saved run without weights is retrained in
+    the folder results/weights, so that the saved results do not change.
 
     Raises:
-        LabError: a run fails, or saved weights are not those of the run.
+        LabError: a run fails, or the weights file belongs to another run.
     """
     folder = settings.results_dir
     results, again = results_in(folder), results_in(folder / "weights")
@@ -51,7 +50,7 @@ def trained_network(run: Run, store: Results, results: Results, dataset: Dataset
     """The network of a run in `store`, with the mean accuracy over its seeds in `results`.
 
     Raises:
-        LabError: the weights do not give the accuracy that `store` has.
+        LabError: the network's accuracy differs from the accuracy in `store`.
     """
     model = trained(run, store)
     test = evaluate(model, dataset, dataset.test)

@@ -1,24 +1,24 @@
-"""What is measured, and how thoroughly."""
+"""The plan of the measurements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-VARIANT_IMAGES = (1, 1000)  # images a call of the variants; more are not profiled
+VARIANT_IMAGES = (1, 1000)  # images per call of variants; larger calls are not profiled
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured.
+    """The plan of the measurements.
 
-    device: where.
+    device: `cpu`, `cuda` or `mps`.
     variants: keys of VARIANTS.
-    images: numbers of images a call; the variants have those of VARIANT_IMAGES.
-    threads: numbers of threads; the variants have the first.
-    calls: calls with one image in a round.
-    seconds: how long calls with more images are repeated in a round.
-    processes: networks that are profiled at once; more than one slow each other down.
-    traces: a folder for a trace of each network, for Perfetto; None: no traces.
+    images: numbers of images per call; for variants only VARIANT_IMAGES.
+    threads: numbers of threads; for variants only the first.
+    calls: number of calls with one image in a round.
+    seconds: duration of the calls with more images in a round.
+    processes: number of networks profiled in parallel; parallel processes slow each other down.
+    traces: a folder for a Perfetto trace of each network; None: no traces.
     """
 
     device: str
@@ -31,10 +31,10 @@ class Plan:
     traces: Path | None = None
 
     def images_of(self, variant: str) -> list[int]:
-        """The numbers of images a call of a variant."""
+        """The numbers of images per call of a variant."""
         return [n for n in self.images if variant == "plain" or n in VARIANT_IMAGES]
 
     def profiled(self, variant: str) -> list[int]:
-        """The smallest and the largest of them that are profiled."""
+        """The numbers of images per call that are profiled: the smallest and the largest."""
         images = self.images_of(variant)
         return sorted({min(images), max(n for n in images if n <= max(VARIANT_IMAGES))})

@@ -1,4 +1,4 @@
-"""Calls in fresh processes: what a call measures there does not depend on earlier calls."""
+"""Calls in new processes, so that earlier calls do not affect the measurements."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,9 +14,8 @@ def in_fresh_processes(
 ) -> Iterator[object]:
     """The results of `function` for the arguments of each call, in the order of the calls.
 
-    Every call has a new process; `jobs` processes run at once. An error is a result too, as a
-    LabError: an exception, or a process that ends without a result. The profiler prints no
-    messages.
+    Every call has a new process; `jobs` processes run in parallel. After an exception, or if the
+    process ends without a result, the result is a LabError. The profiler prints no messages.
     """
     os.environ.update(KINETO_LOG_LEVEL="99", TORCH_CPP_LOG_LEVEL="ERROR")  # for new processes
     processes: list[tuple[Connection, Process]] = []

@@ -1,4 +1,4 @@
-"""Where the memory and the time of calls go: PyTorch's profiler, in a fresh process."""
+"""Memory and time of calls by layer and operator, from PyTorch's profiler in a new process."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ LAYER = "layer "  # the profiler's names of layers start with this
 
 @dataclass(frozen=True)
 class Calls:
-    """Where the time of a call goes: rows of the result files, and the profiler's own table."""
+    """Time of a call by operator and layer: rows of the result files, and the profiler's table."""
 
     operators: list[dict]  # operator, seconds, calls: of one call of the network
     layers: list[dict]  # layer, seconds
@@ -35,13 +35,13 @@ class Calls:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a fresh process measures of a network, by the number of images a call.
+    """The measurements of a network in a new process, by number of images per call.
 
-    activations: the largest number of bytes that a call allocates at once: with its result,
-        without weights and input.
+    activations: peak of the bytes that a call allocates: with the result, without weights and
+        input.
     resident: growth of the process since the imports, in bytes: weights, input, activations, and
-        what libraries keep. Only on the CPU.
-    calls: where the time goes.
+        memory of libraries. Only on the CPU.
+    calls: time by operator and layer.
     """
 
     activations: dict[int, float]
@@ -50,10 +50,10 @@ class Profile:
 
 
 def measure(network: nn.Module, design: Design, variant: str, plan: Plan) -> Profile:
-    """Measure and profile calls of a trained network on one thread. The process must be fresh.
+    """Measure and profile calls of a trained network on one thread. The process must be new.
 
     Raises:
-        UnavailableError: this network has no such variant here.
+        UnavailableError: the variant does not exist for this network or machine.
     """
     torch.set_num_threads(1)
     before = psutil.Process().memory_info().rss
@@ -67,7 +67,7 @@ def measure(network: nn.Module, design: Design, variant: str, plan: Plan) -> Pro
     def random_images(count: int) -> Tensor:
         return torch.rand(count, *design.image, device=plan.device)
 
-    for count in sorted(images):  # ascending: the largest size so far belongs to this count
+    for count in sorted(images):  # ascending: the largest resident set never shrinks
         call(model, random_images(count))
         if plan.device == "cpu":
             resident[count] = float(max(0, largest_resident_set() - before))
@@ -81,9 +81,9 @@ def measure(network: nn.Module, design: Design, variant: str, plan: Plan) -> Pro
 def profile_calls(
     model: nn.Module, x: Tensor, layers: Sequence[tuple[str, nn.Module]], trace: Path | None = None
 ) -> Calls:
-    """Where the time of a call goes: means of PROFILED calls.
+    """Time of a call by operator and layer: means of PROFILED calls.
 
-    `layers` are names and modules, as `design.leaves` returns them; modules of one name are added.
+    `layers` are names and modules from `design.leaves`; times of equal names are added.
     """
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if x.is_cuda else [])]
     call(model, x)
@@ -93,7 +93,7 @@ def profile_calls(
     if trace is not None:
         profiler.export_chrome_trace(str(trace))
     averages = profiler.key_averages()
-    # Outside the CPU, kernels are events of their own; their times are those of the operators.
+    # On a GPU the kernels are separate events; their times are the times of the operators.
     where = DeviceType.CUDA if x.is_cuda else DeviceType.CPU
     time = "self_device_time_total" if x.is_cuda else "self_cpu_time_total"  # microseconds
     operators = [

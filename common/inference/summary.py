@@ -1,4 +1,4 @@
-"""What the measurements say: a table and a few sentences."""
+"""The summary of the measurements: a table and a few sentences."""
 
 import pandas as pd
 
@@ -6,7 +6,7 @@ from common.inference.measurement import ROUNDS
 
 
 def print_table(rows: pd.DataFrame) -> None:
-    """A line for each network and variant on one thread; memory and latency are of one image."""
+    """Print one line per network and variant on one thread; memory and latency for one image."""
     titles = f"{'accuracy':>8} {'weights':>8} {'activ.':>7} {'1 image, us':>13} {'images/s':>9}"
     print(f"{'':<26} {titles}")
     print(f"{'':<26} {'%':>8} {'kB':>8} {'kB':>7} {'p50':>6} {'p90':>6} {'at most':>9}")
@@ -29,7 +29,7 @@ def verdict(rows: pd.DataFrame) -> str:
     one = one.set_index("design")
     best = one["mean_accuracy"].idxmax()
     if len(one) == 1:
-        return f"{best} was measured alone: there is nothing to compare it with."
+        return f"Only {best} was measured: no comparison is possible."
     errors = 100 * (1 - one["mean_accuracy"])
     similar = one.index[(one["high_accuracy"] >= one["low_accuracy"][best]) & (one.index != best)]
     overlap = f" (its interval overlaps with {', '.join(similar)})" if len(similar) else ""

@@ -1,4 +1,4 @@
-"""The result files of inference: rows of settings, and of the time of layers and operators."""
+"""The result files of inference: one row per setting; time by layer and by operator."""
 
 import math
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from common.results.files import replacing
 from common.results.tables import merge_table, read_table
 from common.training.loop import device_name
 
-NOISY = 0.1  # a larger spread over the rounds, relative to their median, gets a mark
-OVERHEAD = 0.2  # with a smaller share of what the machine can do, overhead limits a call
+NOISY = 0.1  # a row is noisy if the rounds' range, relative to the median, is larger
+OVERHEAD = 0.2  # below this share of the machine's limit, overhead limits a call
 
 KEY: Kinds = {"dataset": str, "design": str, "hidden": str, **RECIPE_KINDS, "seed": int}
 SETTING: Kinds = {"device": str, "variant": str, "images": int, "threads": int}
@@ -31,7 +31,7 @@ TABLES: dict[str, Kinds] = {
         "least_seconds": float,  # of the rounds
         "most_seconds": float,
         "images_per_second": float,
-        "spread": float,  # of the rounds, relative to their median
+        "spread": float,  # range of the rounds, relative to their median
         "noisy": str,
         "test_accuracy": float,  # of seed 0
         "test_loss": float,
@@ -49,7 +49,7 @@ TABLES: dict[str, Kinds] = {
         "traffic_bytes": int,
         "intensity": float,  # flops / traffic_bytes
         "flops_per_second": float,
-        "peak_flops": float,  # what the machine can do
+        "peak_flops": float,  # limits of the machine
         "peak_bandwidth": float,
         "bound": str,
         "share_of_bound": float,
@@ -58,7 +58,7 @@ TABLES: dict[str, Kinds] = {
     "_layers": {"layer": str, "seconds": float, "share": float, "parameters": int, "macs": int},
     "_operators": {"operator": str, "seconds": float, "share": float, "calls": int},
 }
-# The columns that name a row of a setting.
+# The columns that identify a row within a setting.
 ROW_NAMES = {"": [], "_layers": ["layer"], "_operators": ["operator"]}
 
 Row = dict[str, Value]
@@ -94,30 +94,30 @@ def write(
             texts = [title % images + calls[images].table for images in calls]
             temporary_path.write_text("\n\n".join(texts), encoding="utf-8")
     for table, table_rows in rows.items():
-        # All rows of a network on a device are replaced: times of two days are not comparable.
+        # Replace all rows of a network on a device: times of different days are not comparable.
         path = folder / f"{experiment}{table}.csv"
         frame = pd.DataFrame(table_rows, columns=[*KEY, *SETTING, *TABLES[table]])
         merge_table(path, [*KEY, "device"], frame, [*KEY, *SETTING, *ROW_NAMES[table]])
 
 
 def with_shares(rows: Sequence[Row]) -> list[Row]:
-    """The rows with their share of all seconds."""
+    """The rows with their shares of the total time."""
     whole = sum(row["seconds"] for row in rows)
     return [row | {"share": row["seconds"] / whole} for row in rows]
 
 
 def row_of(measured: Measured, rounds: pd.DataFrame, peak: pd.Series) -> Row:
-    """The measurements of a setting, from its rounds and from what the machine can do.
+    """The row of a setting, from its rounds and the peak performance of the machine.
 
-    `bound` is what limits a call: arithmetic, memory, or overhead. `share_of_bound` can be above 1:
-    the bandwidth is that of memory outside the caches, but a small network is inside them.
+    `bound` is the limit of a call: arithmetic, memory, or overhead. `share_of_bound` can be above
+    1: the peak bandwidth is measured outside the caches, but a small network fits into the caches.
     """
     images, seconds = int(rounds["images"].iloc[0]), rounds["seconds"].median()
     least, most = rounds["seconds"].min(), rounds["seconds"].max()
     design, accuracy = measured.network.run.design, measured.network.accuracy
     parameters, macs = totals(design)
-    flops, moved = 2 * macs * images, traffic(design, images)
-    attainable = min(peak["peak_flops"], flops / moved * peak["peak_bandwidth"])
+    flops, traffic_bytes = 2 * macs * images, traffic(design, images)
+    attainable = min(peak["peak_flops"], flops / traffic_bytes * peak["peak_bandwidth"])
     share = flops / seconds / attainable
     bound = "arithmetic" if attainable == peak["peak_flops"] else "memory"
     return {
@@ -142,8 +142,8 @@ def row_of(measured: Measured, rounds: pd.DataFrame, peak: pd.Series) -> Row:
         "input_bytes": FLOAT * images * math.prod(design.image),
         "activation_bytes": measured.profile.activations[images],
         "resident_bytes": measured.profile.resident.get(images, math.nan),
-        "traffic_bytes": moved,
-        "intensity": flops / moved,
+        "traffic_bytes": traffic_bytes,
+        "intensity": flops / traffic_bytes,
         "flops_per_second": flops / seconds,
         **peak,
         "bound": "overhead" if share < OVERHEAD else bound,
@@ -166,7 +166,7 @@ def read(folder: Path, experiment: str, table: str = "") -> pd.DataFrame:
 def select(rows: pd.DataFrame, dataset: str, designs: Sequence[str], device: str) -> pd.DataFrame:
     """The rows of a data set and of designs, in the order of the designs, from one device.
 
-    It is this machine's `device`, or another one of this kind if there are no rows from it.
+    This is the current device. If it has no rows: another device of the same type (`cpu`, `cuda`).
     """
     kind = device.partition(":")[0]
     rows = rows[(rows["dataset"] == dataset) & rows["design"].isin(designs)]

@@ -1,7 +1,7 @@
-"""How long a call takes, how much memory it must move, and what the machine can do.
+"""The time of a call, its memory traffic, and the peak performance of the machine.
 
-torch.utils.benchmark measures the times: without the profiler, which makes calls slower, in eval
-and inference mode, after calls that warm up.
+torch.utils.benchmark measures times in eval and inference mode, after warm-up calls, without the
+profiler (it slows calls down).
 """
 
 import logging
@@ -16,7 +16,7 @@ from common.models.design import Design, layer_table
 
 FLOAT = 4  # bytes
 WARM_UP = 3  # calls
-MATRIX, COPY = 2048, 1 << 26  # side of the matrices, and elements, that measure the peaks
+MATRIX, COPY = 2048, 1 << 26  # for the peaks: rows of the matrices, elements of the copy
 
 
 def latency(model: nn.Module, x: Tensor, threads: int, calls: int) -> dict[str, float]:
@@ -32,7 +32,7 @@ def latency(model: nn.Module, x: Tensor, threads: int, calls: int) -> dict[str, 
 
 
 def median_seconds(model: nn.Module, x: Tensor, threads: int, at_least: float) -> float:
-    """Median seconds of calls with `x`, which are repeated for `at_least` seconds."""
+    """Median seconds of calls with `x`, repeated for `at_least` seconds."""
     # blocked_autorange first makes calls to estimate their time: the warm-up.
     return timer_of_calls(model, x, threads).blocked_autorange(min_run_time=at_least).median
 
@@ -46,8 +46,8 @@ def timer_of_calls(model: nn.Module, x: Tensor, threads: int) -> "torch.utils.be
 def make_timer(
     statement: str, names: dict[str, object], threads: int, device: str
 ) -> "torch.utils.benchmark.Timer":
-    """PyTorch's timer of a statement. On an accelerator it waits until the work is done."""
-    # The import searches for compilers and would warn in every worker that there is no CUDA.
+    """PyTorch's timer of a statement. On an accelerator it waits for the result."""
+    # The import searches for compilers. Without CUDA it would warn in every worker.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     from torch.utils.benchmark import Timer
     from torch.utils.benchmark import timer as waiting_clock
@@ -58,9 +58,9 @@ def make_timer(
 
 
 def peaks(device: str, threads: int) -> dict[str, float]:
-    """What this machine can do: floating-point operations and bytes of memory traffic a second.
+    """Peak performance of this machine: floating-point operations and memory bytes per second.
 
-    Measured by a large matrix product and a large copy.
+    Measured with a large matrix product and a large copy.
     """
     a, source = torch.rand(MATRIX, MATRIX, device=device), torch.rand(COPY, device=device)
     names = {"a": a, "source": source, "target": torch.empty_like(source)}
@@ -76,7 +76,7 @@ def peaks(device: str, threads: int) -> dict[str, float]:
 
 
 def traffic(design: Design, images: int) -> int:
-    """Bytes that a call must move if no cache keeps anything between two layers.
+    """Bytes of memory traffic of a call, if no cache keeps data between layers.
 
     Every layer reads its input and its weights once and writes its output once.
     """

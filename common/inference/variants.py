@@ -11,11 +11,11 @@ from common import LabError
 
 
 class UnavailableError(LabError):
-    """A variant does not exist for this network or on this machine; the text says why."""
+    """A variant does not exist for this network or machine; the message says why."""
 
 
 class Autocast(nn.Module):
-    """A network whose convolutions and matrix products are computed in bfloat16."""
+    """A network with convolutions and matrix products in bfloat16."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -33,10 +33,10 @@ def plain(network: nn.Module) -> nn.Module:
 
 
 def compiled(network: nn.Module) -> nn.Module:
-    """Compiled by torch.compile, again for every shape."""
+    """Compiled by torch.compile, separately for every input shape."""
     if shutil.which("g++") is None and shutil.which("cl") is None:
         raise UnavailableError("torch.compile needs a C++ compiler, and there is none")
-    # Its search for compilers warns that there is no CUDA, which nothing here needs.
+    # The search for compilers warns without CUDA, which is not needed here.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     # Networks of one class share a `forward`, which is compiled for each network and shape.
     torch._dynamo.config.recompile_limit = 1000
@@ -49,7 +49,7 @@ def bfloat16(network: nn.Module) -> nn.Module:
 
 
 def channels_last(network: nn.Module) -> nn.Module:
-    """The channels of a pixel are adjacent in memory, which some convolutions prefer."""
+    """The channels of a pixel are adjacent in memory: some convolutions are faster."""
     if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
         raise UnavailableError("the network has no convolutions")
     return network.to(memory_format=torch.channels_last)

@@ -1,5 +1,6 @@
-"""A design, one network architecture with a name, and what it consists of, layer by layer."""
+"""A design (one network architecture with a name) and its table of layers."""
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -7,13 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from common import LabError, one_line
+
 
 @dataclass(frozen=True)
 class Design:
     """A network architecture with a short name.
 
-    `build` makes the network; its first weights come from torch's global random numbers.
-    `columns` are the arguments of the design as the result files show them.
+    `build` returns a new network; its initial weights use torch's global random numbers.
+    `columns` are the arguments of the design, columns of the result files.
     `image` is (C, H, W) of an input image.
     """
 
@@ -25,7 +28,7 @@ class Design:
 
 @dataclass
 class Layer:
-    """A row of the layer table. The counts are for one image."""
+    """One row of the layer table. The counts are for one image."""
 
     layer: str
     kind: str = ""
@@ -46,11 +49,27 @@ def leaves(model: nn.Module) -> list[tuple[str, nn.Module]]:
     ]
 
 
+def check_design(design: Design) -> None:
+    """Build the network of a design and run it once, so that a typo is found before training.
+
+    Raises:
+        LabError: it fails; with the line of the network's code.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            design.build().eval()(torch.zeros(1, *design.image))
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)[1:]
+        own = [frame for frame in frames if "site-packages" not in frame.filename]
+        line = f"{own[-1].filename}, line {own[-1].lineno}" if own else "its code"
+        raise LabError(f"design {design.name} fails in {line}: {one_line(error)}") from error
+
+
 def layer_table(design: Design) -> list[Layer]:
     """The layers of a design, in the order of the forward pass.
 
-    Multiply-accumulates are half of torch's count of floating-point operations: those of
-    convolutions and linear layers. Bias, activation and pooling count as nothing.
+    Multiply-accumulates are half of torch's count of floating-point operations. It contains
+    convolutions and linear layers, not bias, activation and pooling.
     """
     with torch.random.fork_rng(devices=[]):
         model = design.build().eval()
@@ -83,7 +102,7 @@ def totals(design: Design) -> tuple[int, int]:
 
 
 def kind(module: nn.Module) -> str:
-    """A module in a word or two: `Conv2d 5x5`; empty if it computes nothing."""
+    """A short name of a module: `Conv2d 5x5`; empty if it computes nothing."""
     if isinstance(module, nn.Identity | nn.Flatten):
         return ""
     name = getattr(module, "kind", type(module).__name__)

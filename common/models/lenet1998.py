@@ -1,7 +1,7 @@
 """LeNet-5 as published in 1998, with exactly its 60,000 parameters.
 
 LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition, Proc. IEEE
-86(11), 1998, section II-B. A comment names every difference from the paper.
+86(11), 1998, section II-B. Comments name all differences from the paper.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from common.data.datasets import MNIST_NORMALISATION
 from common.models.design import Design
 from common.models.networks import ACTIVATIONS
 
-BACKGROUND, INK = -0.1, 1.175  # of an input pixel: over an image about mean 0, variance 1
+BACKGROUND, INK = -0.1, 1.175  # input pixels: the mean of an image is about 0, the variance 1
 
-# Table I: the maps of S2 that each of the 16 maps of C3 sees.
+# Table I: the maps of S2 that are connected to each of the 16 maps of C3.
 # fmt: off
 C3_SEES = (
     "012", "123", "234", "345", "045", "015",
@@ -26,8 +26,7 @@ C3_SEES = (
 )
 # fmt: on
 
-# The codes of the output: each digit as a 7 x 12 bitmap. The paper pictures its own for the whole
-# of ASCII (figure 3); these are redrawn.
+# The output codes: each digit as a 7 x 12 bitmap, redrawn from the paper's figure 3.
 BITMAPS = """
 ..###.. ...##.. .#####. .#####. .....#. ####### ..####. ####### .#####. .#####.
 .#...#. ..###.. #.....# #.....# ....##. #...... .#..... ......# #.....# #.....#
@@ -48,7 +47,7 @@ POOLING: dict[str, type[nn.Module]] = {"average": nn.AvgPool2d, "max": nn.MaxPoo
 
 
 class Squash(nn.Module):
-    """A tanh(S a), with f(1) = 1 and f(-1) = -1: the targets lie where it bends most."""
+    """A tanh(S a), with f(1) = 1 and f(-1) = -1: at the targets its curvature is largest."""
 
     def forward(self, a: Tensor) -> Tensor:
         """Values of any shape, in [-1.7159, 1.7159]."""
@@ -56,7 +55,7 @@ class Squash(nn.Module):
 
 
 class Ink(nn.Module):
-    """Normalised images as the paper's: background -0.1, ink 1.175, padded to 32 x 32."""
+    """Scale normalised images to the paper's: background -0.1, ink 1.175; pad to 32 x 32."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Images float32 (N, 1, 28, 28) to (N, 1, 32, 32)."""
@@ -66,7 +65,7 @@ class Ink(nn.Module):
 
 
 class Subsampling(nn.Module):
-    """The sum of each 2 x 2 field times a coefficient, plus a bias: one each a map, trained."""
+    """The sum of each 2 x 2 field times a weight, plus a bias; both are trained, one per map."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -80,10 +79,10 @@ class Subsampling(nn.Module):
 
 
 class PartialConvolution(nn.Module):
-    """A 5 x 5 convolution in which each map sees some of the maps before, not all.
+    """A 5 x 5 convolution in which each map is connected to some of the input maps.
 
-    Computed as a full one whose kernels between unconnected maps are zero: 1.6 times the
-    multiply-accumulates, but one call. Only the others are parameters.
+    It is computed as a full convolution with zero kernels between unconnected maps: 1.6 times the
+    multiply-accumulates, but one call. Only the kernels of connected maps are parameters.
     """
 
     def __init__(self, sees: tuple[str, ...]) -> None:
@@ -104,7 +103,7 @@ class PartialConvolution(nn.Module):
 
 
 class RadialBasis(nn.Module):
-    """Minus the squared distance to the code of each digit: the nearest scores highest."""
+    """Minus the squared distance to the code of each digit: the nearest has the highest score."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +116,7 @@ class RadialBasis(nn.Module):
 
 
 def codes() -> Tensor:
-    """The bitmaps, +1 for ink and -1 for none, row by row: float32 (10, 84)."""
+    """The bitmaps row by row, +1 for ink and -1 for background: float32 (10, 84)."""
     rows = [line.split() for line in BITMAPS.split("\n") if line]
     digits = ["".join(row[digit] for row in rows) for digit in range(10)]
     return torch.tensor([[1.0 if dot == "#" else -1.0 for dot in digit] for digit in digits])
@@ -130,12 +129,12 @@ class LeNet5_1998(nn.Module):
     into a network of today, one change at a time.
 
     Args:
-        subsampling: `trained`, or `average` or `max`: pooling without weights and activation.
-        c3: `partial`, or `full`: every map sees every map of S2.
+        subsampling: `trained`; or `average` or `max`: pooling without weights and activation.
+        c3: `partial`; or `full`: connected to every map of S2.
         activation: `squash`, or a key of networks.ACTIVATIONS.
-        output: `radial`, or `linear`: ten weighted sums, for a softmax.
-        initial: first weights of the `paper`, or `pytorch`'s own. The paper's layers (trained
-            sub-sampling, partial C3) have no weights of PyTorch.
+        output: `radial`; or `linear`: ten weighted sums, for a softmax.
+        initial: initial weights of the `paper`; or `pytorch`, which the paper's own layers
+            (trained sub-sampling, partial C3) do not have.
     """
 
     def __init__(
@@ -170,7 +169,7 @@ class LeNet5_1998(nn.Module):
             raise ValueError("PyTorch has no first weights for layers of the paper")
 
     def reset_parameters(self) -> None:
-        """The paper's first weights: uniform within 2.4 / fan-in, the inputs of the unit."""
+        """The paper's initial weights: uniform from -2.4 / fan-in to 2.4 / fan-in."""
         for module in self.modules():
             for parameter, fan_in in parameters_with_fan_in(module):
                 with torch.no_grad():
@@ -188,7 +187,7 @@ class LeNet5_1998(nn.Module):
 
 
 def parameters_with_fan_in(module: nn.Module) -> Iterator[tuple[nn.Parameter, Tensor | float]]:
-    """The parameters of a layer itself, each with the number of inputs of its units."""
+    """A layer's own parameters, each with its fan-in (the number of inputs of a unit)."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         fan_in = module.weight[0].numel()
         yield from ((parameter, fan_in) for parameter in (module.weight, module.bias))
@@ -204,7 +203,7 @@ LENET5_1998 = Design("lenet5-1998", LeNet5_1998)
 
 
 def connections() -> dict[str, int]:
-    """Connections layer by layer, as the paper counts them: those from biases are among them."""
+    """The number of connections per layer as in the paper, biases included."""
     seen = sum(map(len, C3_SEES))
     return {
         "C1": 28 * 28 * 6 * (25 + 1),
@@ -218,10 +217,10 @@ def connections() -> dict[str, int]:
 
 
 def connections_text() -> str:
-    """The paper's connections, and the work of C3 as connected and as executed, in a sentence."""
+    """Sentences on the number of connections, and on the multiply-accumulates of C3."""
     seen, every = sum(map(len, C3_SEES)), 6 * len(C3_SEES)
     return (
-        f"lenet5-1998 has {sum(connections().values()):,} connections, as the paper counts them, "
-        f"with those from biases. Of the {every * 2500:,} multiply-accumulates that C3 executes, "
+        f"lenet5-1998 has {sum(connections().values()):,} connections, biases included, as in the "
+        f"paper. C3 executes {every * 2500:,} multiply-accumulates: "
         f"{seen * 2500:,} are between connected maps; the others multiply zeros."
     )

@@ -1,10 +1,9 @@
-"""The networks of the lab. The network of 1998 has a file of its own, `lenet1998.py`.
+"""The networks of the lab. The network of 1998 is in `lenet1998.py`.
 
-All take normalised images, float32 (N, C, H, W), and return scores, float32 (N, 10). The softmax of
-the scores gives the probabilities. Layers have the names of the paper on LeNet-5: C is a
-convolution, S sub-sampling (pooling), F a full connection. `C1_act` belongs to layer C1.
-Activations are modules. The order of construction decides which random numbers a layer gets for
-its first weights.
+All networks take normalised images, float32 (N, C, H, W), and return scores, float32 (N, 10). The
+softmax of the scores gives the probabilities. Layers have the names of the LeNet-5 paper: C is a
+convolution, S sub-sampling (pooling), F a fully connected layer. `C1_act` belongs to layer C1.
+Activations are modules. The initial weights of a layer depend on the order of construction.
 
 Source of LeNet-5: LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document
 recognition, Proc. IEEE 86(11), 1998.
@@ -28,7 +27,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
 }
 
-# Layers of a CIFAR-10 network (pooling counts), and the extra convolutions after C1 and after C3.
+# Number of layers of a CIFAR-10 network (pooling counts): extra convolutions after C1 and after C3.
 DEPTHS = {7: "", 9: "b", 11: "bc", 13: "bcd"}
 
 # The arguments of CifarCNN and their defaults: columns of the result files.
@@ -36,14 +35,12 @@ CIFAR_COLUMNS: dict[str, int | str] = {"c1": 6, "c3": 16, "layers": 7, "activati
 
 
 class CifarCNN(nn.Module):
-    """The 60-minute tutorial's network for 32 x 32 colour images; arguments vary it.
-
-    62,006 parameters by default.
+    """The 60-minute tutorial's network for 32 x 32 colour images; 62,006 parameters by default.
 
     Args:
         c1: feature maps of the first stage.
         c3: feature maps of the second stage.
-        layers: a key of DEPTHS; the layers, counted as the paper does: pooling counts.
+        layers: number of layers including pooling; a key of DEPTHS.
         activation: a key of ACTIVATIONS.
     """
 
@@ -92,15 +89,14 @@ def extra_convolutions(stage: str, maps: int, layers: int, act: type[nn.Module])
 class LeNet5(nn.Module):
     """LeNet-5 as it is taught today, for 28 x 28 images that are padded to the paper's 32 x 32.
 
-    Every map of C3 sees every map of S2, pooling has no weights, the output is for softmax:
-    61,706 parameters.
+    C3 is a full convolution, pooling has no weights, the output is for softmax: 61,706 parameters.
     """
 
     def __init__(self, activation: str = "tanh", pooling: type[nn.Module] = nn.AvgPool2d) -> None:
         super().__init__()
         act = ACTIVATIONS[activation]
         mean, deviation = MNIST_NORMALISATION
-        # With the background's value: a normalised 0 would be a grey.
+        # Pad with the background's value: a normalised 0 would be grey.
         self.pad = nn.ConstantPad2d(2, -mean / deviation)
         self.C1 = nn.Conv2d(1, 6, 5)
         self.C1_act = act()
@@ -108,7 +104,7 @@ class LeNet5(nn.Module):
         self.C3 = nn.Conv2d(6, 16, 5)
         self.C3_act = act()
         self.S4 = pooling(2)
-        # The paper's convolution C5: 5x5 on maps of 5x5 is a full connection.
+        # The paper's C5, a 5x5 convolution on 5x5 maps, is a fully connected layer.
         self.C5 = nn.Linear(400, 120)
         self.C5_act = act()
         self.F6 = nn.Linear(120, 84)
@@ -127,7 +123,7 @@ class LeNet5(nn.Module):
 
 
 class LeNet5_2017(nn.Module):
-    """The form of the 2017 report for 28 x 28 images, with dropout: 44,426 parameters.
+    """LeNet-5 of the 2017 report, for 28 x 28 images, with dropout: 44,426 parameters.
 
     The report's log-softmax with negative log-likelihood is cross-entropy on these scores.
     """

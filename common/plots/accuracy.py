@@ -13,7 +13,7 @@ from common.statistics.intervals import converged, summarise
 
 
 def accuracy_by_design(runs: pd.DataFrame, baseline: str | None = None) -> Figure:
-    """Accuracy of every design: seeds as dots, mean and 95 % interval; a line at the baseline."""
+    """Accuracy of every design: dots for seeds, mean and 95 % interval, a line at the baseline."""
     finite = converged(runs)
     note = style.caption(runs if finite.empty else finite)
     figure = style.figure("Accuracy on the test set by design", note, height=3.2)
@@ -36,7 +36,7 @@ def accuracy_by_design(runs: pd.DataFrame, baseline: str | None = None) -> Figur
 
 
 def accuracy_by_class(classes: pd.DataFrame) -> Figure:
-    """Accuracy of every class of one design: seeds as dots, mean and 95 % interval."""
+    """Accuracy of every class of one design: dots for seeds, mean and 95 % interval."""
     figure = style.figure("Accuracy on the test set by class", style.caption(classes), height=3.4)
     axes = figure.subplots()
     dots_and_intervals(axes, classes, "class", "accuracy", list(classes["class"].unique()))
@@ -50,7 +50,7 @@ def accuracy_by_class(classes: pd.DataFrame) -> Figure:
 def dots_and_intervals(
     axes: Axes, frame: pd.DataFrame, by: str, column: str, names: Sequence[str]
 ) -> None:
-    """The accuracies in `column` for each of `names`, the values of column `by`."""
+    """Plot the accuracies in `column` for each of `names`, which are values of column `by`."""
     means = summarise(frame, [by], column).set_index(by).reindex(names)
     for position, name in enumerate(names):
         values = 100 * frame.loc[frame[by] == name, column]
@@ -61,7 +61,7 @@ def dots_and_intervals(
     axes.errorbar(x, 100 * means["mean"], style.half_interval(means), **bars)
     crowded = sum(map(len, names)) > 60
     axes.set_xticks(range(len(names)), names, rotation=45 if crowded else 0)
-    if len(names) < 3:  # otherwise dots and bar are far from their tick
+    if len(names) < 3:  # without this, dots and bar are far from their tick
         axes.set_xlim(-1, len(names))
     axes.set_ylabel("test accuracy (%)")
     axes.grid(axis="y", alpha=0.3)
@@ -85,7 +85,7 @@ def confusion_matrices(confusion: pd.DataFrame) -> Figure:
 
 
 def confusion_matrix(axes: Axes, confusion: pd.DataFrame) -> None:
-    """The mean counts of one design; colours show errors alone, correct answers would hide them."""
+    """Mean counts of one design. Colours show errors only: correct answers are too frequent."""
     names = list(confusion["class"].unique())
     mean = confusion.pivot_table(index="class", columns="predicted", values="count")
     mean = mean.loc[names, names].to_numpy()

@@ -1,4 +1,4 @@
-"""Curves of training, by epoch and by step; signal and gradient by layer."""
+"""Training curves by epoch and by step; signal and gradient by layer."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def learning_curves(
     loss_line: tuple[float, str] | None = None,
     loss_name: str = "cross-entropy, nats",
 ) -> Figure:
-    """Loss and accuracy on the test set by epoch: every seed thin, the mean thick.
+    """Loss and accuracy on the test set by epoch: thin lines for seeds, a thick line for the mean.
 
     Args:
         epochs: rows of the epochs table.
@@ -44,7 +44,7 @@ def learning_curves(
         loss.legend(fontsize=8)
     accuracy.set_ylabel("test accuracy (%)")
     lowest = epochs.loc[epochs["epoch"] > 1, "test_accuracy"].min()
-    if lowest > 90:  # with the first epoch, the others would have no room
+    if lowest > 90:  # the first epoch would compress the others
         accuracy.set_ylim(lowest - 0.5, 100)
     accuracy.legend(fontsize=8, loc="lower right")
     return figure
@@ -53,14 +53,14 @@ def learning_curves(
 def seeds_and_mean(
     axes: Axes, rows: pd.DataFrame, x: str, y: str, line: dict[str, str], **mean: str
 ) -> None:
-    """Column `y` against column `x`: every seed thin, the mean thick and with the style `mean`."""
+    """Plot column `y` against `x`: thin lines for seeds, a thick line (`mean`) for the mean."""
     wide = rows.pivot(index=x, columns="seed", values=y)
     axes.plot(wide.index, wide, linewidth=0.5, alpha=0.6, **line)
     axes.plot(wide.index, wide.mean(axis=1), linewidth=2, **line, **mean)
 
 
 def loss_curve(loss: pd.DataFrame) -> Figure:
-    """Training loss by step; each point is the mean over the steps since the point before."""
+    """Training loss by step; each point is the mean over the steps since the previous point."""
     figure = style.figure("Training loss", style.caption(loss), height=3.4)
     axes = figure.subplots()
     for design, line in style.styles(loss["design"].unique()).items():
@@ -74,10 +74,10 @@ def loss_curve(loss: pd.DataFrame) -> Figure:
 
 
 def training_and_test_curves(epochs: pd.DataFrame, augmented: bool = False) -> Figure:
-    """Loss by epoch in training and on the test set, one panel per design: seeds and means.
+    """Training and test loss by epoch, one panel per design: seeds and means.
 
-    Both high: underfitting. Training low and test rising: overfitting. With `augmented`, the
-    training loss is that of augmented images, which are harder.
+    Both losses high: underfitting. Training loss low and test loss rising: overfitting. With
+    `augmented`, training images are augmented, which makes them harder.
     """
     designs = list(epochs["design"].unique())
     columns = min(4, len(designs))
@@ -104,12 +104,12 @@ def training_and_test_curves(epochs: pd.DataFrame, augmented: bool = False) -> F
 
 
 def signal_and_gradient(frame: pd.DataFrame, order: Sequence[str]) -> Figure:
-    """Signal and gradient of every layer before training: every seed, and geometric means.
+    """Signal and gradient of every layer before training: seeds and geometric means.
 
     Args:
-        frame: a row per run and layer, layers in the order of the network: the key columns, layer,
+        frame: one row per run and layer, in the order of the network: the key columns, layer,
             signal, gradient.
-        order: the designs to show, if `frame` has them.
+        order: the designs to show; designs that are not in `frame` are left out.
     """
     designs = [design for design in order if design in set(frame["design"])]
     title = "Before training: what reaches each layer, forwards and backwards"
@@ -121,7 +121,7 @@ def signal_and_gradient(frame: pd.DataFrame, order: Sequence[str]) -> Figure:
             wide = rows.pivot(index="layer", columns="seed", values=column)
             wide = wide.loc[rows["layer"].unique()]
             layers = range(1, len(wide) + 1)
-            # A dashed line on a solid one: thinner and on top, so that both are visible.
+            # Dashed lines are thinner and on top, so that a solid line below them stays visible.
             width = {"linewidth": 2.4, "zorder": 2} if line["linestyle"] == "-" else {"zorder": 3}
             axes.plot(layers, wide, linewidth=0.4, alpha=0.5, color=line["color"])
             axes.plot(layers, gmean(wide, axis=1), label=design, marker=".", **line, **width)

@@ -17,7 +17,7 @@ SIZES = {"parameters": "parameters", "macs": "multiply-accumulates"}
 def accuracy_by_size(runs: pd.DataFrame, varied: Sequence[str]) -> Figure:
     """Accuracy against parameters and against multiply-accumulates: mean and 95 % interval.
 
-    With two columns in `varied`, each level of the first is a line through levels of the second.
+    With two columns in `varied`, each level of the first has a line through levels of the second.
     """
     figure = style.figure("Is it the design, or its size?", style.caption(runs), height=3.4)
     for axes, size in zip(figure.subplots(1, 2, sharey=True), SIZES, strict=True):
@@ -82,58 +82,3 @@ def heat_map(runs: pd.DataFrame, factors: Mapping[str, str]) -> Figure:
     axes.set(xlabel=column_label, ylabel=row_label)
     figure.colorbar(image, label="test accuracy (%)")
     return figure
-
-
-# The comparison of all factors, for one script only.
-
-
-def factors(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
-    """The effect of each factor, one row of panels per recipe: ranges, and accuracy by size.
-
-    The panels by size separate a factor from the size that comes with it: if size alone mattered,
-    the lines would coincide. Factors that do not change the size are not in these panels.
-
-    Args:
-        effects: a row per recipe and factor: dataset, recipe, factor, and the columns of Effect.
-        levels: the runs of all factors, with a column `factor`.
-    """
-    recipes = list(effects["recipe"].unique())
-    figure = style.figure(
-        "Which factor matters most? From the worst level's mean to the best's, and by size",
-        f"{effects['dataset'].iloc[0]}; n = {style.count_range(effects['n'])} seeds; 95 % "
-        "intervals, of ranges by Tukey or Games-Howell; in brackets: eta squared by chance",
-        height=2.7 * len(recipes) + 0.6,
-    )
-    names = list(levels["factor"].unique())
-    panels = figure.subplots(len(recipes), 3, squeeze=False)
-    for (ranges, *sizes), recipe in zip(panels, recipes, strict=True):
-        draw_ranges(ranges, effects[effects["recipe"] == recipe])
-        ranges.set_title(recipe, fontsize=9)
-        runs = levels[levels["recipe"] == recipe]
-        for axes, size in zip(sizes, SIZES, strict=True):
-            sized = runs[runs.groupby("factor")[size].transform("nunique") > 1]
-            if sized.empty:
-                axes.set_axis_off()
-                continue
-            for factor, rows in sized.groupby("factor", sort=False):
-                means_by_size(axes, rows, size, factor, names.index(factor))
-            axes.set(xlabel=SIZES[size], ylabel="test accuracy (%)")
-            if axes is sizes[0]:
-                axes.legend(fontsize=7)
-    return figure
-
-
-def draw_ranges(axes: Axes, effects: pd.DataFrame) -> None:
-    """A bar per factor: its range of means with the interval, its levels, its share of variance."""
-    x, height = np.arange(len(effects)), 100 * effects["range"]
-    error = [height - 100 * effects["low"], 100 * effects["high"] - height]
-    axes.bar(x, height, color=style.COLOURS[5], edgecolor="black", width=0.6)
-    axes.errorbar(x, height, error, fmt="none", color="black", capsize=4)
-    for position, row in zip(x, effects.itertuples(), strict=True):
-        text = f"{row.worst}\nto {row.best}\n$\\eta^2$ {row.eta_squared:.2f}\n({row.by_chance:.2f})"
-        font = {"ha": "center", "fontsize": 6.5, "textcoords": "offset points"}
-        axes.annotate(text, (position, 100 * row.high), (0, 2), **font)
-    axes.set_xticks(x, effects["factor"].str.replace(" ", "\n"), fontsize=7.5)
-    axes.set_ylabel("range of mean accuracy (points)")
-    axes.margins(y=0.3)
-    axes.grid(axis="y", alpha=0.3)

@@ -1,4 +1,4 @@
-"""Images in rows."""
+"""Images in a grid."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def image_grid(
 
     Args:
         images: uint8 (N, C, H, W) with one or three channels, or float in [0, 1].
-        captions: N texts; one that ends in `!` is orange, and its `!` is not shown.
+        captions: N texts; a final `!` makes a text orange and is not shown.
         columns: images in a row.
         title: title of the figure.
         note: text below the images: data set, recipe, seed.

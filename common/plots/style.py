@@ -1,7 +1,7 @@
-"""The style of all figures: colours, title and caption, and writing to a file.
+"""The style of all figures: colours, title, caption, and writing to a file.
 
-The colours are those of Okabe and Ito, which colour-blind readers can distinguish. Line styles
-distinguish the same lines in black and white.
+Colour-blind readers can distinguish the colours (Okabe and Ito). Line styles distinguish the lines
+in black and white.
 """
 
 from collections.abc import Sequence
@@ -15,18 +15,19 @@ from matplotlib.figure import Figure
 
 from common.results.files import replacing
 
-__all__ = ["Axes", "Figure"]  # scripts import them from here: after MPLBACKEND is set
+__all__ = ["Axes", "Figure"]  # scripts import them from here, after MPLBACKEND is set
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
-WIDTH = 7.2  # inches: letters stay legible at the width of a page
+WIDTH = 7.2  # inches: text is legible at the width of a page
 
 
 def caption(frame: pd.DataFrame) -> str:
-    """Data set, arguments that all designs share, recipes, and number of seeds of a figure's rows.
+    """The caption of a figure: data set, arguments that all designs share, recipes, seeds.
 
     `cifar10 (c1 6, c3 16, activation relu), tutorial: 2 epochs, ...; n = 10 seeds`. The arguments
-    are the columns between `design` and `recipe`. A single one is already the design's name.
+    are the columns between `design` and `recipe`. A single argument is left out: it is the name
+    of the design.
     """
     arguments = frame.loc[:, "design":"recipe"].columns[1:-1]
     shared = [f"{name} {frame[name].iloc[0]}" for name in arguments if frame[name].nunique() == 1]
@@ -43,7 +44,7 @@ def caption(frame: pd.DataFrame) -> str:
 
 
 def count_range(counts: pd.Series) -> str:
-    """The smallest and the largest of some counts: `3`, or `3 to 10`."""
+    """The range of counts: `3`, or `3 to 10`."""
     smallest, largest = counts.min(), counts.max()
     return f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
 
@@ -51,7 +52,7 @@ def count_range(counts: pd.Series) -> str:
 def figure(title: str, note: str, height: float, width: float = WIDTH) -> Figure:
     """An empty figure with a title and, below it in grey, a note; sizes are in inches.
 
-    It has matplotlib's default style: a user's matplotlibrc has no effect.
+    The style is matplotlib's default: a user's matplotlibrc has no effect.
     """
     matplotlib.rcdefaults()
     empty = Figure(figsize=(width, height), layout="constrained")
@@ -81,6 +82,6 @@ def styles(names: Sequence[str]) -> dict[str, dict[str, str]]:
 def half_interval(means: pd.DataFrame) -> pd.Series:
     """Half of the 95 % interval, in points, for rows of `summarise`.
 
-    0 for two seeds: their interval is 9 times as wide as their distance and would hide the rest.
+    0 for two seeds: the interval is 9 times as wide as their difference and would fill the figure.
     """
     return (100 * (means["high"] - means["mean"])).where(means["n"] > 2, 0)

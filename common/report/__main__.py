@@ -1,9 +1,9 @@
-"""REPORT.md, filled from the results: no measured number in it is typed.
+"""Write REPORT.md: all its measured numbers come from the result files.
 
 python -m common.report            write REPORT.md
 python -m common.report --check    compare REPORT.md with the results, write nothing
 
-The text is common/report/report.md.jinja.
+The template is common/report/report.md.jinja.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""The report's template, filled with numbers from the results.
+"""Fill the report's template with numbers from the results.
 
-The template is written for Jinja (https://jinja.palletsprojects.com). `fill` names the functions
-that it may call. `sure(...)` guards a sentence that depends on how numbers compare: if the
-condition is not true, the report is refused until the sentence is corrected.
+The template language is Jinja (https://jinja.palletsprojects.com). `fill` lists the functions that
+the template may call. `sure(...)` guards a sentence that depends on results: if the condition is
+false, `fill` raises an error.
 """
 
 import functools
@@ -19,7 +19,7 @@ from common.statistics.intervals import Mean, converged, mean_interval
 
 TEMPLATE = Path(__file__).with_name("report.md.jinja")
 
-# Columns of text whose cells may all look like numbers.
+# Text columns; all cells of such a column may look like numbers.
 TEXT = ("design", "hidden", "baseline", "best", "worst", FINGERPRINT)
 
 
@@ -35,11 +35,10 @@ class ResultTables:
         self._tables: dict[str, pd.DataFrame] = {}
 
     def rows(self, name: str, **where: str | float) -> pd.DataFrame:
-        """The rows of `<name>.csv` whose columns have the values `where`.
+        """The rows of `<name>.csv` with the values `where` in their columns.
 
         Raises:
-            LabError: there is no such row; or rows of different networks, recipes or numbers of
-                epochs and the like have the same name.
+            LabError: there is no such row, or different networks or recipes have the same name.
         """
         path = self.folder / f"{name}.csv"
         if name not in self._tables:
@@ -70,7 +69,7 @@ class ResultTables:
 
 
 def refuse_unequal_names(path: Path, rows: pd.DataFrame, where: dict[str, str | float]) -> None:
-    """Refuse rows of one recipe with unequal numbers, or of one design with unequal arguments.
+    """Refuse rows of one recipe with different numbers, or of one design with different arguments.
 
     Raises:
         LabError: there are such rows.
@@ -87,7 +86,7 @@ def refuse_unequal_names(path: Path, rows: pd.DataFrame, where: dict[str, str | 
 def refuse_unequal_fingerprints(path: Path, rows: pd.DataFrame) -> None:
     """Refuse rows with one key (except the seed) and several fingerprints.
 
-    They are of a network or recipe that was edited; only one of the two is today's.
+    An edit of the network or recipe causes this; only one fingerprint is current.
 
     Raises:
         LabError: there are such rows.
@@ -109,10 +108,10 @@ def refuse_unequal_fingerprints(path: Path, rows: pd.DataFrame) -> None:
 
 
 def sure(condition: bool) -> str:
-    """An empty string if the condition of a sentence is true.
+    """Return an empty string if the condition of a sentence is true.
 
     Raises:
-        LabError: it is not.
+        LabError: the condition is false.
     """
     if not condition:
         raise LabError("the sentence here is not true any more")
@@ -123,7 +122,7 @@ def fill(folder: Path, template: str) -> str:
     """The report's text, with the results in `folder`.
 
     Raises:
-        LabError: results are missing, or a sentence is not true; with the template's line.
+        LabError: results are missing, or a sentence is not true; the message has the line.
     """
     tables = ResultTables(folder)
     try:
@@ -134,7 +133,7 @@ def fill(folder: Path, template: str) -> str:
             pages=TUTORIAL_PAGES,
             classes_of_pages=CLASSES_OF_PAGES,
         )
-    except Exception as error:  # of any kind: an expression of the template may raise it
+    except Exception as error:  # an expression in the template may raise any exception
         message = str(error) if isinstance(error, LabError) else one_line(error)
         raise LabError(f"{TEMPLATE.name}, line {template_line(error)}: {message}") from error
 

@@ -1,4 +1,4 @@
-"""How the report writes numbers. The functions are filters of its template."""
+"""Number formats of the report. The functions are filters of its template."""
 
 import math
 

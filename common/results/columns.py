@@ -14,7 +14,7 @@ RECIPE_KINDS: Kinds = {
 FINGERPRINT = "fingerprint"
 
 # The tables of runs, and their columns after key and fingerprint. The file of "runs" has no suffix.
-# It, epochs and classes belong to every experiment, the others to those that ask for them.
+# Every experiment has runs, epochs and classes; the other tables are optional.
 TABLES: dict[str, Kinds] = {
     "runs": {
         "parameters": int,
@@ -41,7 +41,7 @@ TABLES: dict[str, Kinds] = {
     "loss": {"step": int, "train_loss": float},
     "variations": {"variation": str, "test_loss": float, "test_accuracy": float},
 }
-# The columns that name a row within its run.
+# The columns that identify a row within its run.
 ROW_NAMES = {
     "runs": (),
     "epochs": ("epoch",),
@@ -53,6 +53,6 @@ ROW_NAMES = {
 
 
 def write_cell(column: str, value: Value) -> str:
-    """A value as a cell: measurements have six significant digits, options all of theirs."""
+    """A value as text: measurements with six significant digits, options with all digits."""
     measured = not isinstance(value, str | int) and column not in RECIPE_KEY
     return f"{value:.6g}" if measured else str(value)

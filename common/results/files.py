@@ -1,4 +1,4 @@
-"""Files that are never seen half written, and CSV files as tables of pandas."""
+"""Write complete files or nothing, and lock files."""
 
 import csv
 import errno
@@ -17,18 +17,18 @@ from torch import Tensor
 
 from common import LabError
 
-PATIENCE = 5.0  # seconds to try again while another program, a virus scanner perhaps, has the file
-NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}  # of some network disks
+PATIENCE = 5.0  # seconds to retry while another program, perhaps a virus scanner, uses the file
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}  # errors of disks without locks
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Write rows of cells, the header first, in one piece."""
+    """Write rows of cells, header first; the file is complete or unchanged."""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def save_weights(path: Path, run: list[str | int | float], weights: dict[str, Tensor]) -> None:
-    """Write a state dict, with the run that it belongs to, in one piece."""
+    """Write a state dict with the identity of its run."""
     content = io.BytesIO()
     # With a path, torch.save would report a full disk as a RuntimeError.
     torch.save({"run": run, "weights": weights}, content)
@@ -38,16 +38,16 @@ def save_weights(path: Path, run: list[str | int | float], weights: dict[str, Te
 
 @contextmanager
 def locked(path: Path, wait: float = 0) -> Iterator[None]:
-    """Hold a lock file; the system releases it when the process ends, however it ends.
+    """Hold a lock file; the system releases it when the process ends, also after a crash.
 
     Raises:
-        LabError: another process holds it after `wait` seconds, or it cannot be made.
+        LabError: another process still holds it after `wait` seconds, or it cannot be created.
     """
     lock = filelock.FileLock(path, timeout=wait)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
-            # Of filelock, before it makes do with a file that a killed process would leave.
+            # filelock warns, then uses a file that would stay locked if the process is killed.
             warnings.simplefilter("error", UserWarning)
             lock.acquire()
     except filelock.Timeout as error:
@@ -67,26 +67,26 @@ def locked(path: Path, wait: float = 0) -> Iterator[None]:
 
 
 def cannot_write(path: Path, error: OSError) -> LabError:
-    """The one line for a file that cannot be written."""
+    """The error for a file that cannot be written."""
     return LabError(
-        f"cannot write {path}: {error.strerror or error}; mend that, or name other folders "
+        f"cannot write {path}: {error.strerror or error}; fix this, or use other folders "
         "with --results-dir and --figures-dir"
     )
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path to write to. The file then takes the name `path`, when it is complete.
+    """A temporary path to write to. The complete file then replaces `path`.
 
     Raises:
-        LabError: it cannot be written; `path` is as before.
+        LabError: the file cannot be written; `path` is unchanged.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # before the name points to it, or a power cut loses both
+            os.fsync(file.fileno())  # before the rename: a power cut must not lose both files
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()

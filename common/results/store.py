@@ -1,8 +1,7 @@
-"""The result files of one experiment: the runs that are there, and adding one.
+"""The result files of one experiment: select saved runs, and add a run.
 
-The tables of runs begin with the same key columns and the fingerprint, which together name a run.
-`<experiment>.csv` is written last and so commits it: rows of other tables without a row there are
-what an interruption has left.
+All tables of runs start with the key columns and the fingerprint, which identify a run.
+`<experiment>.csv` is written last: a run without a row in it was interrupted and does not count.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,17 +28,17 @@ Identity = tuple[Value, ...]
 
 
 class Results:
-    """The result files of one experiment. They are read at the start, and written with every run.
+    """The result files of one experiment. They are read at the start and written after every run.
 
     Args:
-        folder: the results folder; the first write makes it.
+        folder: the results folder; the first write creates it.
         experiment: a script's name without `.py`.
-        design_columns: the columns of the designs' arguments, with their defaults. A row of a file
-            that is older than a column has the default.
-        extras: tables besides runs, epochs and classes: keys of TABLES.
+        design_columns: the columns of the designs' arguments, with their defaults, which are used
+            for an older file without a column.
+        extras: tables in addition to runs, epochs and classes: keys of TABLES.
 
     Raises:
-        LabError: a file is damaged. It is named, with the line, and stays as it is.
+        LabError: a file is damaged. The message has its name and the line; the file is unchanged.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class Results:
         self.read()
 
     def read(self) -> None:
-        """Read the files. Rows of runs that `<experiment>.csv` does not have are left out."""
+        """Read the files, without rows of runs that are not in `<experiment>.csv`."""
         self._columns: dict[str, list[str]] = {}
         self._rows: dict[str, dict[Identity, list[list[str]]]] = {}
         for table in reversed(self.tables):
@@ -83,7 +82,7 @@ class Results:
         return self.complete(self.identity(run))
 
     def identity(self, run: Run) -> Identity:
-        """The values that name a run in these files: key and fingerprint."""
+        """The values that identify a run in these files: key and fingerprint."""
         key = run.key
         return (*(key.get(c, self.defaults.get(c)) for c in self.key_columns), run.fingerprint)
 
@@ -99,18 +98,17 @@ class Results:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the files for writing, and read again what others have written before.
+        """Lock the files before training, and read again: another sweep may have changed them.
 
         Raises:
-            LabError: another sweep of this experiment holds them, or they cannot be written: now
-                and not after hours of training.
+            LabError: another sweep has locked the files, or they cannot be written.
         """
         with locked(self.folder / f"{self.experiment}.lock"):
             self.read()
             yield
 
     def add(self, run: Run, rows: Mapping[str, Sequence[Mapping[str, Value]]]) -> None:
-        """Add a run with its rows of every table; it replaces an earlier one of the same identity.
+        """Add a run with its rows of every table; it replaces a run with the same identity.
 
         Raises:
             LabError: a file cannot be written.
@@ -142,9 +140,9 @@ class Results:
         merge_table(self.path("layers"), columns, pd.DataFrame(rows), unique, self.defaults)
 
     def select(self, runs: Sequence[Run] | None = None, table: str = "runs") -> pd.DataFrame:
-        """The rows of complete runs, sorted by key: of the same kinds as `runs`, with any seed.
+        """The rows of complete runs, sorted by key: identities of `runs` with any seed.
 
-        The fingerprint is that of today's code. Without `runs`: the rows of all.
+        Identities contain the current fingerprint. Without `runs`: all complete runs.
         """
         kinds = None if runs is None else {without_seed(self.identity(run)) for run in runs}
         rows = [
@@ -157,7 +155,7 @@ class Results:
         return typed(cells, {**self.kinds, **TABLES[table]})
 
     def outdated(self, runs: Sequence[Run]) -> int:
-        """How many runs have the key of `runs`, with any seed, and another fingerprint."""
+        """The number of saved runs with the key of `runs`, any seed, and another fingerprint."""
         kinds = {without_seed(self.identity(run)) for run in runs}
         keys = {kind[:-1] for kind in kinds}
         stored = map(without_seed, filter(self.complete, self._rows["runs"]))
@@ -169,5 +167,5 @@ class Results:
 
 
 def without_seed(identity: Identity) -> Identity:
-    """What all seeds of a design and recipe have in common."""
+    """An identity without the seed."""
     return (*identity[:-2], identity[-1])

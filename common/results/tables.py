@@ -1,4 +1,4 @@
-"""CSV files as tables: reading with every cell checked, and replacing some of the rows."""
+"""CSV files as pandas tables: read with every cell checked, and replace rows."""
 
 import csv
 import io
@@ -18,18 +18,18 @@ def read_table(
     unique: Sequence[str],
     defaults: Mapping[str, Value] | None = None,
 ) -> pd.DataFrame:
-    """A CSV file as a table with the types `kinds`; an empty one without a file.
+    """Read a CSV file as a table with the types `kinds`; an empty table if there is no file.
 
     Args:
         path: the file.
         kinds: its columns, in order.
         unique: no two rows have the same values in these columns.
-        defaults: columns that an older file lacks, with the value of its rows; an empty cell means
-            this value too. With defaults, the file may have unknown columns after `design` (a
-            design's argument that an edit has removed); they stay text.
+        defaults: values for columns that an older file does not have, and for empty cells. With
+            defaults, the file may have unknown columns after `design` (arguments that an edit has
+            removed from the code); they stay text.
 
     Raises:
-        LabError: the file is damaged; with its name and the line.
+        LabError: the file is damaged; the message has its name and the line.
     """
     return typed(read_cells(path, kinds, unique, defaults), kinds)
 
@@ -56,10 +56,10 @@ def read_cells(
     except FileNotFoundError:
         return pd.DataFrame(columns=list(kinds), dtype=object)
     except OSError as error:
-        message = f"cannot read {path}: {error.strerror}; mend that or move it away"
+        message = f"cannot read {path}: {error.strerror}; fix this or move the file away"
         raise LabError(message) from error
     except Damage as error:
-        message = f"{path}, line {error.row + 2}: {error}; mend it or move the file away"
+        message = f"{path}, line {error.row + 2}: {error}; correct the line or move the file away"
         raise LabError(message) from error
     return cells
 
@@ -73,14 +73,14 @@ class Damage(ValueError):
 
 
 def cell_rows(path: Path) -> list[list[str]]:
-    """The cells of every row, the header first; pandas would fill a row with too few cells.
+    """The cells of every row, header first; pandas would accept a row with too few cells.
 
     Raises:
-        Damage: a row has too few or too many cells, or is no text.
+        Damage: a row has too few or too many cells, or is not text.
     """
     content, rows = path.read_bytes(), []
     try:
-        text = content.decode("utf-8-sig")  # a spreadsheet may have added a mark
+        text = content.decode("utf-8-sig")  # a spreadsheet program may add a byte-order mark
     except UnicodeDecodeError as error:
         raise Damage("not UTF-8 text", content.count(b"\n", 0, error.start) - 1) from error
     if "\0" in text:
@@ -96,7 +96,7 @@ def cell_rows(path: Path) -> list[list[str]]:
 
 
 def with_unknown(present: list[str], kinds: Kinds, defaults: Mapping[str, Value]) -> list[str]:
-    """The columns of a table, with the unknown ones that its file has after `design`.
+    """The columns of a table, with the unknown columns after `design` in its file.
 
     Raises:
         Damage: the file has other columns.
@@ -116,7 +116,7 @@ def with_unknown(present: list[str], kinds: Kinds, defaults: Mapping[str, Value]
 
 
 def typed(cells: pd.DataFrame, kinds: Kinds) -> pd.DataFrame:
-    """Cells of text as values; a column that `kinds` does not have stays text.
+    """Convert text cells to values; a column that is not in `kinds` stays text.
 
     Raises:
         Damage: a cell is not of its column's type.
@@ -144,10 +144,10 @@ def merge_table(
     unique: Sequence[str] = (),
     defaults: Mapping[str, Value] | None = None,
 ) -> None:
-    """Write `rows` in place of those in the file that have the same values in the columns `key`.
+    """Write `rows` to a file. They replace rows with the same values in the columns `key`.
 
-    The other rows of the file stay. All are sorted by `key`. `unique` and `defaults`: as for
-    `read_table`; `unique` is by default `key`.
+    Other rows stay. The table is sorted by `key`. `unique` (default: `key`) and `defaults` are as
+    for `read_table`.
     """
     key, whole = list(key), pd.api.types.is_integer_dtype
     kinds = {

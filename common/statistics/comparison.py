@@ -1,4 +1,4 @@
-"""Designs compared with a baseline: differences of mean accuracies, intervals and p-values."""
+"""Compare designs with a baseline: differences of mean accuracies, intervals and p-values."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from scipy import stats
 
 from common.statistics.intervals import LEVEL, Mean, converged, mean_or_wilson, wilson
 
-SEEDS_FOR_SPREADS = 5  # fewer seeds cannot show that spreads differ
+SEEDS_FOR_SPREADS = 5  # fewer seeds cannot show that standard deviations differ
 
 Pair = tuple[pd.Series, pd.Series]  # accuracies of a design and of the baseline, by seed
 
@@ -19,8 +19,8 @@ Pair = tuple[pd.Series, pd.Series]  # accuracies of a design and of the baseline
 class Difference(NamedTuple):
     """A design's mean minus the baseline's, with a 95 % interval and a p-value.
 
-    Interval and p-value hold for all comparisons of a table together. `correlation` is between the
-    two designs, over the seeds that both have. The default is a design that cannot be compared.
+    Interval and p-value are corrected for the number of comparisons in a table. `correlation` is
+    between the two designs over their common seeds. The default: a comparison is not possible.
     """
 
     difference: float = np.nan
@@ -33,18 +33,18 @@ class Difference(NamedTuple):
 
 @contextmanager
 def constants_allowed() -> Iterator[None]:
-    """No warnings of scipy for values that are all equal: a network may stay at 10 %."""
+    """Suppress scipy's warnings about constant values: all seeds of a design may stay at 10 %."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield
 
 
 def compare(runs: pd.DataFrame, key: Sequence[str], baseline: str, images: int) -> pd.DataFrame:
-    """A row per design: its mean over seeds, and its difference from the baseline.
+    """One row per design: its mean over seeds, and its difference from the baseline.
 
     With one seed the interval is Wilson's, for `images` test images, and there is no difference.
 
-    Returns the columns `key`, those of Mean and those of Difference.
+    Returns the columns `key`, the fields of Mean and the fields of Difference.
     """
     accuracies = {
         design: rows.set_index("seed")["test_accuracy"]
@@ -70,7 +70,7 @@ def test_images(classes: pd.DataFrame) -> int:
 def guessing(classes: pd.DataFrame) -> float:
     """The highest accuracy that guessing explains, from the table of classes.
 
-    The most frequent class as the answer to everything, and Wilson's interval above it.
+    It is the upper limit of Wilson's interval if every answer is the most frequent class.
     """
     totals = classes.drop_duplicates("class")["total"]
     return wilson(int(totals.max()), int(totals.sum()))[1]
@@ -78,11 +78,11 @@ def guessing(classes: pd.DataFrame) -> float:
 
 @constants_allowed()
 def differences(values: dict[str, pd.Series], baseline: str) -> dict[str, Difference]:
-    """Every design of `values` (at least 2 accuracies each, indexed by seed) against the baseline.
+    """Compare every design of `values` with the baseline; at least 2 accuracies each, by seed.
 
-    By the paired t-test where all designs follow the baseline (see `follows`). Otherwise by
-    Dunnett's test where spreads are equal, and by Welch's test where they differ or there are too
-    few seeds to know. The paired test and Welch's have Holm's correction.
+    If all designs follow the baseline (see `follows`): paired t-test with Holm's correction.
+    Otherwise, if standard deviations are equal: Dunnett's test. If they differ or there are too few
+    seeds to decide: Welch's test with Holm's correction.
     """
     names = [name for name in values if name != baseline]
     pairs = [(values[name], values[baseline]) for name in names]
@@ -97,9 +97,9 @@ def differences(values: dict[str, pd.Series], baseline: str) -> dict[str, Differ
 
 
 def dunnett(pairs: Sequence[Pair]) -> list[Difference]:
-    """Several designs against the same baseline by Dunnett's test (1955)."""
+    """Compare several designs with the same baseline by Dunnett's test (1955)."""
     samples, control = [a.to_numpy(float) for a, _ in pairs], pairs[0][1].to_numpy(float)
-    # The random numbers are for an integral inside the test.
+    # The test computes an integral with random numbers.
     test = stats.dunnett(*samples, control=control, rng=np.random.default_rng(0))
     low, high = test.confidence_interval(LEVEL)
     means = [sample.mean() - control.mean() for sample in samples]
@@ -110,17 +110,17 @@ def dunnett(pairs: Sequence[Pair]) -> list[Difference]:
 
 @constants_allowed()
 def welch(pairs: Sequence[Pair]) -> list[Difference]:
-    """The first of each pair against the second by Welch's test with Holm's correction."""
+    """Compare the two designs of each pair by Welch's test with Holm's correction."""
     tests = [stats.ttest_ind(a, b, equal_var=False) for a, b in pairs]
     return corrected(pairs, tests, "Welch, Holm") if pairs else []
 
 
 def corrected(pairs: Sequence[Pair], tests: Sequence, method: str) -> list[Difference]:
-    """Differences with Holm's p-values and intervals of Bonferroni's level."""
+    """Differences with Holm's p-values and Bonferroni's intervals."""
     raw = np.array([test.pvalue for test in tests])
     # Means of equal values differ in their last bits.
     means = np.round([a.mean() - b.mean() for a, b in pairs], 12)
-    # Without any spread means are certain: equal (p = 1) or not (p = 0).
+    # If no accuracy varies, the means are exact: equal (p = 1) or different (p = 0).
     certain = [np.ptp(a) == 0 and np.ptp(b) == 0 for a, b in pairs]
     raw = np.where(np.isnan(raw) | certain, np.equal(means, 0).astype(float), raw)
     order = np.argsort(raw, kind="stable")
@@ -135,7 +135,7 @@ def corrected(pairs: Sequence[Pair], tests: Sequence, method: str) -> list[Diffe
 
 
 def correlation(a: pd.Series, b: pd.Series) -> float:
-    """Pearson's correlation over the seeds that both have; nan for under 3 seeds or constants."""
+    """Pearson's correlation over common seeds; nan for fewer than 3 seeds or constant values."""
     shared = a.index.intersection(b.index)
     x, y = a.loc[shared].to_numpy(float), b.loc[shared].to_numpy(float)
     if len(shared) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -144,9 +144,9 @@ def correlation(a: pd.Series, b: pd.Series) -> float:
 
 
 def follows(a: pd.Series, b: pd.Series) -> bool:
-    """Whether two designs have the same seeds, at least 4, and are good on the same seeds.
+    """Whether two designs have the same seeds, at least 4, and correlated accuracies.
 
-    The 95 % interval of their correlation is above 0; a positive correlation alone is often chance.
+    The 95 % interval of their correlation must be above 0: a positive correlation is often chance.
     """
     same_seeds = a.index.sort_values().equals(b.index.sort_values())
     if len(a) < 4 or not same_seeds or np.isnan(correlation(a, b)):
@@ -155,10 +155,10 @@ def follows(a: pd.Series, b: pd.Series) -> bool:
 
 
 def spreads_differ(samples: Sequence[np.ndarray]) -> bool:
-    """Whether the spreads differ by Bartlett's test (1937), or seeds are too few to know.
+    """Whether standard deviations differ by Bartlett's test (1937), or seeds are too few to decide.
 
-    With 3 seeds of 4 designs, Bartlett's test misses a three times larger deviation in 3 of 4
-    tables, and Dunnett's test then reports differences that do not exist in 12 % of them.
+    With 3 seeds of 4 designs, Bartlett's test misses a three times larger standard deviation in 3
+    of 4 tables. Dunnett's test then reports false differences in 12 % of these tables.
     """
     if min(map(len, samples)) < SEEDS_FOR_SPREADS:
         return True

@@ -15,8 +15,8 @@ from common.statistics.intervals import LEVEL, converged
 class Effect(NamedTuple):
     """The effect of a factor: the range of its levels' means with a 95 % interval.
 
-    `eta_squared` is its share of the variance, `by_chance` the share to expect without any effect,
-    `slope` the change per step between ordered levels (nan for others), with its p-value.
+    `eta_squared` is its share of the variance, `by_chance` the share expected without any effect,
+    `slope` the change per step between ordered levels (nan without an order), with its p-value.
     """
 
     levels: int
@@ -36,8 +36,8 @@ class Effect(NamedTuple):
 def effect(values: Mapping[str, ArrayLike], ordered: bool) -> Effect:
     """The effect of a factor, from the accuracies at each of its levels.
 
-    At least 2 levels with at least 2 values each. The interval is by Tukey and Kramer, or by Games
-    and Howell where spreads differ: it allows for the choice of the best and the worst level.
+    Needs at least 2 levels with at least 2 values each. The interval is Tukey-Kramer's, or Games-
+    Howell's if standard deviations differ. It accounts for the choice of best and worst level.
     """
     names = list(values)
     samples = [np.asarray(values[name], float) for name in names]
@@ -68,7 +68,7 @@ def effect(values: Mapping[str, ArrayLike], ordered: bool) -> Effect:
 def half_range(samples: Sequence[np.ndarray], i: int, j: int, equal_spreads: bool) -> float:
     """Half of the interval of the difference between the means of samples i and j.
 
-    It equals that of scipy's tukey_hsd, which takes 9 s for all pairs of ten samples.
+    scipy's tukey_hsd gives the same interval, but takes 9 s for all pairs of ten samples.
     """
     if np.ptp(samples[i]) == np.ptp(samples[j]) == 0:
         return 0.0
@@ -87,7 +87,7 @@ def half_range(samples: Sequence[np.ndarray], i: int, j: int, equal_spreads: boo
 
 
 def eta_squared(samples: Sequence[np.ndarray]) -> float:
-    """The share of the variance that lies between the samples; nan without any variance."""
+    """The share of the variance between samples; nan if all values are equal."""
     values = np.concatenate(samples)
     if np.ptp(values) == 0:
         return np.nan
@@ -98,7 +98,7 @@ def eta_squared(samples: Sequence[np.ndarray]) -> float:
 def eta_squared_two(values: np.ndarray) -> dict[str, float]:
     """Shares of the variance in a balanced grid of shape (rows, columns, seeds).
 
-    Keys: rows, columns, interaction, seeds. All are nan without any variance.
+    Keys: rows, columns, interaction, seeds. All are nan if all values are equal.
     """
     if np.ptp(values) == 0:
         return dict.fromkeys(("rows", "columns", "interaction", "seeds"), np.nan)
@@ -119,8 +119,8 @@ def eta_squared_two(values: np.ndarray) -> dict[str, float]:
 def grid_shares(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     """Shares of the variance in a grid of two factors, columns of `runs`.
 
-    Returns one row with the columns n (the seeds that all cells have), share_<factor> for each
-    factor, share_interaction, share_seeds; no row without a full grid and 2 such seeds.
+    Returns one row: n (number of seeds that all cells have), share_<factor> for each factor,
+    share_interaction, share_seeds. Returns no row if a cell is missing or n is below 2.
     """
     columns = ["n", *(f"share_{name}" for name in (*factors, "interaction", "seeds"))]
     wide = converged(runs).pivot(index=[*factors], columns="seed", values="test_accuracy")
@@ -133,7 +133,7 @@ def grid_shares(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
 
 
 class Gain(NamedTuple):
-    """The rise of accuracy per unit of size: the slope of a line, with a 95 % interval.
+    """The gain of accuracy per unit of size: the slope of a line, with a 95 % interval.
 
     `error` is the slope's standard error, with `freedom` degrees of freedom.
     """
@@ -156,8 +156,8 @@ def gain(sizes: ArrayLike, accuracies: ArrayLike) -> Gain:
 def gains_differ(a: Gain, b: Gain) -> float:
     """The p-value for equal gains of two factors, by Welch's test.
 
-    If size alone mattered, gains would be equal. Both lines contain the baseline's runs: the slopes
-    then rise together, and the test is cautious.
+    If only size mattered, the gains would be equal. Both lines contain the baseline's runs, so the
+    slopes are correlated and the test is conservative.
     """
     variances = a.error**2, b.error**2
     freedom = sum(variances) ** 2 / (variances[0] ** 2 / a.freedom + variances[1] ** 2 / b.freedom)

@@ -60,5 +60,5 @@ def summarise(frame: pd.DataFrame, by: list[str], column: str) -> pd.DataFrame:
 
 
 def converged(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with a finite training loss: means are over these."""
+    """The runs with a finite training loss. Means use only these runs."""
     return runs[np.isfinite(runs["train_loss"].astype(float))]

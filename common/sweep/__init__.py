@@ -1,1 +1,1 @@
-"""Many runs: what is missing, trained and written."""
+"""Train the missing runs of an experiment and save them."""

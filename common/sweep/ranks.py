@@ -1,9 +1,9 @@
 """One sweep on many machines, by PyTorch's own launcher, torchrun.
 
-The processes that torchrun starts are the ranks. Each takes the next run from a shared counter, so
-that fast and slow machines are always busy, and sends its results to rank 0, which alone writes.
-Counter and messages are in the store of the launcher. When a rank dies, the launcher
-(--max-restarts) starts all ranks again, and the sweep goes on from the written results.
+The processes that torchrun starts are the ranks. Each rank takes the next run from a shared
+counter, so fast and slow machines are always busy. It sends its results to rank 0; only rank 0
+writes files. The launcher's store contains counter and messages. If a rank dies, the launcher
+restarts all ranks (--max-restarts), and the sweep continues from the saved results.
 """
 
 import os
@@ -26,7 +26,7 @@ from common.training.loop import Outcome, Run
 PATIENCE = timedelta(days=30)  # no run takes longer
 POLL = 0.05  # seconds between two reads of the store: a waiting rank must react to Ctrl-C
 
-# Every sweep of a script, and every start of it, has its own part of the store.
+# Every sweep and every start of a script has its own part of the store.
 _sweeps = count()
 _token = uuid.uuid4().hex
 
@@ -37,12 +37,12 @@ def launched() -> bool:
 
 
 def rank() -> int:
-    """The number of this process among those that torchrun has started; 0 without it."""
+    """The number of this process in torchrun's count; 0 without torchrun."""
     return int(os.environ["RANK"]) if launched() else 0
 
 
 def size() -> int:
-    """How many processes torchrun has started; 1 without it."""
+    """The number of processes that torchrun has started; 1 without torchrun."""
     return int(os.environ["WORLD_SIZE"]) if launched() else 1
 
 
@@ -59,11 +59,11 @@ def lead(
     """On rank 0: train `missing` with all ranks, and yield the events of all of them.
 
     Args:
-        runs: those of the sweep, the same on every rank.
-        missing: those of them to train, perhaps none; only rank 0 knows.
-        dataset: to train on; None if none is missing.
-        jobs: runs trained at once by each rank.
-        device: of this rank.
+        runs: the runs of the sweep, the same on every rank.
+        missing: the runs to train, perhaps none; only rank 0 knows them.
+        dataset: the data set; None if no run is missing.
+        jobs: number of runs that each rank trains in parallel.
+        device: the device of this rank.
     """
     store, part = connect(), f"{_token}/sweep{next(_sweeps)}"
     store.set("leader", _token)
@@ -90,10 +90,9 @@ def lead(
 
 
 def help_out(runs: Sequence[Run], load: Callable[[], Dataset], jobs: int, device: str) -> None:
-    """On other ranks: train the runs that rank 0 names as missing, until it has all of them.
+    """On other ranks: train the runs that rank 0 lists as missing, until all have ended.
 
-    The store may still have messages from before a restart: the current leader is read again and
-    again.
+    After a restart the store may contain old messages: this rank checks the leader repeatedly.
     """
     store, sweep, helped = connect(), next(_sweeps), set()
     while True:
@@ -118,7 +117,7 @@ def work(
     jobs: int,
     device: str,
 ) -> None:
-    """Train the next runs that no rank has taken, and send the events to rank 0."""
+    """Train runs that no other rank has taken, and send their events to rank 0."""
     numbers = {id(run): number for number, run in enumerate(runs)}
 
     def taken() -> Iterator[Run]:
@@ -140,6 +139,6 @@ def work(
 
 
 def connect() -> dist.Store:
-    """A connection of its own to the store, so that no thread's waiting holds up another's."""
+    """A new connection to the store: threads with a common connection would wait for each other."""
     store, _, _ = next(dist.rendezvous("env://", timeout=PATIENCE))
     return store

@@ -1,6 +1,6 @@
-"""Train the runs that are missing, several at a time, and write each one when it is finished.
+"""Train missing runs in parallel, and save each run when it is finished.
 
-Workers train. Only the process that calls `sweep` writes, so that no two ever write at once.
+Worker processes train. Only the process that calls `sweep` writes files.
 """
 
 import pickle
@@ -23,7 +23,7 @@ from common.sweep import ranks
 from common.sweep.workers import Event, events
 from common.training.loop import Epoch, Outcome, Run
 
-# Errors of a file that has other weights, half of them, or something else.
+# Errors from a file with other weights, with a part of the weights, or with other content.
 NOT_WEIGHTS = (
     RuntimeError,
     pickle.UnpicklingError,
@@ -33,8 +33,8 @@ NOT_WEIGHTS = (
     TypeError,
     ValueError,
 )
-LOSS_WINDOW = 500  # a row of the loss table is the mean of so many training steps
-LINE_EVERY = 30  # seconds between two lines of progress where the output is no terminal
+LOSS_WINDOW = 500  # training steps; each row of the loss table is the mean over a window
+LINE_EVERY = 30  # seconds between two lines of progress if the output is not a terminal
 
 
 def sweep(
@@ -45,17 +45,18 @@ def sweep(
     device: str = "cpu",
     fresh: bool = False,
 ) -> list[Run]:
-    """Train the runs that `results` lacks, or all of them if `fresh`, and add each one.
+    """Train the runs that are not in `results` (with `fresh`: all runs), and add them to `results`.
 
     Args:
-        runs: all on the data set that `load` returns; it is called only if there is a run to train.
-        results: where the runs go; the weights of seed 0 are saved too.
-        load: returns the data set, on the CPU.
-        jobs: runs trained at once, each in a process of its own.
-        device: what they are trained on.
+        runs: runs on the same data set.
+        results: the result files; weights of seed 0 are saved too.
+        load: returns the data set, on the CPU; called only if there is a run to train.
+        jobs: number of runs trained in parallel, each in its own process.
+        device: the training device.
+        fresh: retrain saved runs.
 
     Returns:
-        The runs that failed; stderr names each one.
+        The runs that failed; each is printed to stderr.
 
     Raises:
         LabError: the data or the result files are not usable.
@@ -79,7 +80,7 @@ def sweep(
 
 @contextmanager
 def interruption_message() -> Iterator[None]:
-    """Let an interruption say what stays."""
+    """Add to an interruption that finished runs are saved."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -93,9 +94,9 @@ def write_all(
     """Add each of `runs` to `results` when it is finished, and show the progress.
 
     Args:
-        runs: what is trained.
-        happenings: what happens to them, as `workers.events` reports it.
-        results: where they go.
+        runs: the runs in training.
+        happenings: their events, from `workers.events` or `ranks.lead`.
+        results: the result files.
 
     Returns:
         The runs that failed.
@@ -103,7 +104,7 @@ def write_all(
     failed: list[Run] = []
     finished, latest = 0, {}  # the last epoch of every run in progress
     line_time = time.monotonic()
-    # disable=None: no bar where the output is no terminal; lines replace it there.
+    # disable=None: no bar if the output is not a terminal; lines replace the bar.
     with tqdm(
         total=sum(run.recipe.epochs for run in runs),
         bar_format="{n_fmt}/{total_fmt} epochs, {elapsed}<{remaining}{postfix}",
@@ -184,10 +185,10 @@ def rows_of(run: Run, outcome: Outcome) -> dict[str, list[dict[str, Value]]]:
 
 
 def trained(run: Run, results: Results) -> nn.Module:
-    """The network of a run, on the CPU, with the weights at the end of its training.
+    """The trained network of a run, on the CPU.
 
     Raises:
-        LabError: there are no weights (only seed 0 has them), or those of another design.
+        LabError: there are no saved weights (only seed 0 has them), or they are of another run.
     """
     path = results.weights_path(run)
     model = run.design.build()
@@ -197,7 +198,7 @@ def trained(run: Run, results: Results) -> nn.Module:
             raise ValueError
         model.load_state_dict(saved["weights"])
     except FileNotFoundError as error:
-        raise LabError(f"no weights of {run} in {path.parent}: --fresh makes them") from error
+        raise LabError(f"no weights of {run} in {path.parent}: --fresh trains them") from error
     except NOT_WEIGHTS as error:
         raise LabError(f"{path} has no weights of {run}: delete it") from error
     return model

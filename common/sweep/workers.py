@@ -1,7 +1,7 @@
-"""Worker processes that train runs, several at a time; cores and devices of this machine.
+"""Worker processes that train runs in parallel; cores and devices of this machine.
 
-Every run has one thread: its numbers do not depend on how many runs are trained at once. The data
-set is in shared memory: there is one copy for all workers.
+Every run has one thread, so its numbers do not depend on the number of parallel runs. The data set
+is in shared memory: all workers use one copy.
 """
 
 import math
@@ -20,7 +20,7 @@ from common import LabError, one_line
 from common.data.datasets import Dataset
 from common.training.loop import Epoch, Outcome, Run, train
 
-Event = Epoch | Outcome | str | None  # end of an epoch, of a run, why it failed, its begin
+Event = Epoch | Outcome | str | None  # end of an epoch, end of a run, error message, start of a run
 
 
 def events(
@@ -28,8 +28,8 @@ def events(
 ) -> Iterator[tuple[Run, Event]]:
     """Train `runs`, `jobs` at a time in spawned processes, and yield each event with its run.
 
-    A run is taken from `runs` when a process is free for it. A process that dies fails its own run
-    and no other. When the caller stops early, for whatever reason, the processes are killed.
+    A free process takes the next run from `runs`. If a process dies, only its own run fails. If the
+    caller stops early, the processes are killed.
     """
     waiting = iter(runs)
     busy: dict[Connection, tuple[multiprocessing.Process, Run]] = {}
@@ -55,7 +55,7 @@ def events(
                 if isinstance(event, str):
                     connection.close()  # ends the process: the failure may have damaged it
                 elif isinstance(event, Outcome):
-                    # The next run first, so that its process need not wait for the writer.
+                    # Send the next run first: the process must not wait for the writer.
                     following = next(waiting, None)
                     if following is None:
                         more = False
@@ -77,8 +77,8 @@ def spawn(
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
-    # Ctrl-C in a terminal reaches children too, and one that is still importing would print a
-    # traceback. So children inherit that it is blocked; this process ends them.
+    # Ctrl-C in a terminal also reaches children. A child that is still importing would print a
+    # traceback. So children start with this signal blocked, and this process ends them.
     mask = getattr(signal, "pthread_sigmask", lambda *_: None)  # Windows has none
     mask(getattr(signal, "SIG_BLOCK", 0), {signal.SIGINT})
     try:
@@ -95,20 +95,20 @@ def hand_out(
     process: multiprocessing.Process,
     busy: dict[Connection, tuple[multiprocessing.Process, Run]],
 ) -> tuple[Run, None]:
-    """Send a run to a process; returns the event of its begin."""
+    """Send a run to a process; returns the run's start event."""
     busy[connection] = (process, run)
-    with suppress(OSError):  # the process is dead: reading from it will show it
+    with suppress(OSError):  # the process is dead: the next read detects this
         connection.send(run)
     return run, None
 
 
 def work(connection: Connection, dataset: Dataset, device: str) -> None:
     """Train the runs that arrive, until the parent closes the connection or ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows nothing is inherited
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows children do not inherit blocked signals
     torch.set_num_threads(1)
 
     def send(event: Event) -> None:
-        # Plain pickle sends tensors by value: a shared one could outlive this process.
+        # Plain pickle sends tensors by value: a shared tensor could outlive this process.
         connection.send_bytes(pickle.dumps(event))
 
     on_device = None
@@ -120,7 +120,7 @@ def work(connection: Connection, dataset: Dataset, device: str) -> None:
                 outcome = train(run, on_device, on_epoch=send)
             except OSError:
                 raise  # the parent has ended
-            except Exception as error:  # any error fails this run alone
+            except Exception as error:  # any error fails only this run
                 send(one_line(error))
             else:
                 send(outcome)

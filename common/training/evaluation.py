@@ -1,7 +1,4 @@
-"""What a trained network does on examples: scores, loss, accuracy, confusion.
-
-Nothing here knows about training. Network and data are arguments, and both stay as they are.
-"""
+"""Evaluate a network on examples: scores, loss, accuracy, confusion matrix."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +14,7 @@ TEST_BATCH = 1000  # the 2017 report's test batch
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of a network on some examples.
+    """The result of a network on examples.
 
     `loss` is the mean loss. `confusion[t, p]` counts the images of class t that are classified as p
     (int64, (classes, classes)).
@@ -28,25 +25,24 @@ class Evaluation:
 
     @property
     def correct(self) -> Tensor:
-        """Images of each class that are classified correctly, int64 (classes,)."""
+        """Number of correctly classified images per class, int64 (classes,)."""
         return self.confusion.diagonal()
 
     @property
     def total(self) -> Tensor:
-        """Images of each class, int64 (classes,)."""
+        """Number of images per class, int64 (classes,)."""
         return self.confusion.sum(1)
 
     @property
     def accuracy(self) -> float:
-        """Fraction of the images that are classified correctly."""
+        """Fraction of correctly classified images."""
         return self.correct.sum().item() / self.total.sum().item()
 
 
 def predict(model: nn.Module, dataset: Dataset, images: Tensor) -> Tensor:
     """Scores, float32 (N, classes), for uint8 images (N, C, H, W).
 
-    In eval and inference mode. Afterwards the model is in its former mode, and no random number
-    is used.
+    Runs in eval and inference mode, then restores the model's mode. Uses no random numbers.
     """
     training = model.training
     model.eval()
@@ -62,7 +58,7 @@ def evaluate(
     examples: Examples,
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
 ) -> Evaluation:
-    """Loss, accuracy and confusion of `model` on `examples`, normalised as `dataset` says."""
+    """Loss, accuracy and confusion of `model` on `examples`, normalised like `dataset`."""
     scores = predict(model, dataset, examples.images)
     classes = len(dataset.classes)
     pairs = examples.labels * classes + scores.argmax(1)

@@ -1,13 +1,13 @@
 """The fingerprint of a run: eight hex digits of the network's structure and the recipe.
 
-It differs when an edit changes what is computed: results of old code are never shown as results of
-edited code. It stays equal when code is only renamed, moved, commented or reformatted. README.txt
-says what it cannot see.
+An edit that changes the computation changes the fingerprint: results of old code are never shown
+as results of new code. Renaming, moving, commenting and reformatting do not change it. README.txt
+lists the edits that it does not detect.
 
-A network counts by its modules with their arguments, the shapes of its parameters in the order of
-construction, its buffers by value, the operations of `forward` as torch.fx traces them, and the
-source of `reset_parameters`. A function counts by its syntax tree without docstring, annotations
-and local names, by its arguments, and by the functions and constants that it uses.
+For a network we hash the modules with their arguments, the shapes of the parameters in the order of
+construction, the values of the buffers, the operations of `forward` as traced by torch.fx, and the
+source of `reset_parameters`. For a function we hash the syntax tree without docstring, annotations
+and local names, the arguments, and the functions and constants that it uses.
 """
 
 import ast
@@ -29,15 +29,15 @@ from torch import Tensor, fx, nn
 from common.models.design import Design
 from common.training.recipes import Recipe
 
-# Code of these packages is known by its name: its source differs between versions.
+# Code of these packages is hashed by its name: its source differs between versions.
 LIBRARIES = sys.stdlib_module_names | {"torch", "torchvision", "numpy"}
-# Parts of a syntax tree that do not change what is computed, or that count elsewhere.
+# Parts of a syntax tree that do not change the computation, or are hashed elsewhere.
 SKIPPED = ("annotation", "returns", "defaults", "kw_defaults", "ctx", "kind", "type_comment")
 
 
 @functools.cache
 def fingerprint(design: Design, recipe: Recipe, normalisation: tuple[float, float]) -> str:
-    """Eight hex digits of everything that the module's docstring names."""
+    """The fingerprint, eight hex digits; `normalisation` is mean and standard deviation."""
     with torch.random.fork_rng(devices=[]):
         model = design.build()
     parts = {field.name: of_value(getattr(recipe, field.name)) for field in fields(recipe)}
@@ -47,13 +47,13 @@ def fingerprint(design: Design, recipe: Recipe, normalisation: tuple[float, floa
 
 
 def of_network(model: nn.Module) -> list:
-    """The parameters, own first weights and the traced operations of a network."""
+    """The parameters, own initialisation and traced operations of a network."""
     parameters = [(list(p.shape), p.requires_grad) for p in model.parameters()]
     own = [type(module) for module in model.modules() if not is_library(type(module))]
     weights = [of_value(cls.reset_parameters) for cls in own if "reset_parameters" in vars(cls)]
     try:
         operations = of_graph(model, fx.Tracer().trace(model))
-    except Exception:  # whatever fx cannot trace, for instance an `if` on the values of a tensor
+    except Exception:  # fx cannot trace the network: for example an `if` on a tensor's values
         modules = [of_module(model, m) for m in model.modules() if is_library(type(m))]
         operations = [modules, [of_value(cls.forward) for cls in own]]
     return [parameters, weights, operations]
@@ -75,7 +75,8 @@ def of_graph(model: nn.Module, graph: fx.Graph) -> list:
     operations: list = []
     for node in graph.nodes:
         module = model.get_submodule(node.target) if node.op == "call_module" else None
-        if isinstance(module, nn.Identity):  # an option that is off
+        # An option that is off: it computes nothing.
+        if isinstance(module, nn.Identity) or getattr(module, "p", None) == 0:
             numbers[node] = numbers[node.args[0]]
             continue
         numbers[node] = len(operations)
@@ -92,7 +93,7 @@ def of_graph(model: nn.Module, graph: fx.Graph) -> list:
 
 
 def of_module(model: nn.Module, module: nn.Module) -> list:
-    """A module of PyTorch: its type, arguments, and which parameters it has."""
+    """A PyTorch module: its type, arguments and parameters."""
     simple = (bool, int, float, str, tuple, type(None))
     arguments = {
         name: of_value(value)
@@ -104,7 +105,7 @@ def of_module(model: nn.Module, module: nn.Module) -> list:
 
 
 def of_tensor(model: nn.Module, tensor: Tensor) -> list:
-    """A parameter by its number in the order of construction, any other tensor by its value."""
+    """A parameter: its number in the order of construction. Any other tensor: its values."""
     for number, parameter in enumerate(model.parameters()):
         if parameter is tensor:
             return ["parameter", number]
@@ -118,7 +119,7 @@ def of_array(tensor: Tensor) -> list:
 
 
 def of_value(value: Any, parents: tuple[Callable, ...] = ()) -> Any:
-    """A value as JSON can hold it. `parents` are the functions that use it."""
+    """A value in a form that JSON can store. `parents` are the functions that use it."""
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int | float):
@@ -133,7 +134,7 @@ def of_value(value: Any, parents: tuple[Callable, ...] = ()) -> Any:
         return of_function(value, parents)
     if isinstance(value, Tensor):
         return of_array(value)
-    if inspect.isclass(value):  # the structure of one's own network counts by itself
+    if inspect.isclass(value):  # of_network hashes the networks of this repository
         return value.__name__ if is_library(value) else "class"
     if callable(value) and not is_library(type(value)):
         return [of_function(type(value).__call__, parents), of_value(vars(value), parents)]
@@ -141,7 +142,7 @@ def of_value(value: Any, parents: tuple[Callable, ...] = ()) -> Any:
 
 
 def of_function(value: Callable, parents: tuple[Callable, ...]) -> Any:
-    """A function with the arguments that it is bound to, defaults among them."""
+    """A function with its bound and default arguments."""
     arguments, named = (), {}
     while isinstance(value, functools.partial):
         arguments, named = (*value.args, *arguments), {**value.keywords, **named}
@@ -159,7 +160,7 @@ def of_function(value: Callable, parents: tuple[Callable, ...]) -> Any:
 
 
 def of_syntax(function: Callable, parents: tuple[Callable, ...]) -> Any:
-    """The syntax tree of one's own function: local names are numbers, global names their values."""
+    """The syntax tree of a function: numbers for local names, values for global names."""
     node = syntax_node(function.__code__)
     if node is None:
         return function.__name__
@@ -215,5 +216,5 @@ def syntax_node(code: types.CodeType) -> ast.AST | None:
 
 
 def is_library(value: Any) -> bool:
-    """Whether the source of a function or class is that of Python or of a library."""
+    """Whether a function or class belongs to one of LIBRARIES."""
     return (getattr(value, "__module__", None) or "builtins").split(".")[0] in LIBRARIES

@@ -1,5 +1,6 @@
-"""Train one network on one data set from one seed: the training loop. Knows nothing about files."""
+"""The training loop: train one network on one data set with one seed."""
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +18,8 @@ from common.training.evaluation import Evaluation, evaluate
 from common.training.fingerprint import fingerprint
 from common.training.recipes import Recipe, make_optimizer
 
-TINY = 4  # batches up to this size train faster without oneDNN: 0.65 instead of 0.78 ms a step
-BLOCK = 1024  # images that are gathered and normalised at once; 256 is as fast, 4,096 slower
+TINY = 4  # batches up to this size train faster without oneDNN: 0.65 instead of 0.78 ms per step
+BLOCK = 1024  # images to gather and normalise in one call; 256 is as fast, 4,096 is slower
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Run:
 
     @property
     def key(self) -> dict[str, str | int | float]:
-        """The cells of the key columns, which name the run in the result files."""
+        """The values of the key columns, which identify the run in the result files."""
         return {
             "dataset": self.dataset,
             "design": self.design.name,
@@ -50,16 +51,13 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits of what trains the run: today's network and recipe."""
+        """Eight hex digits: the fingerprint of the current network and recipe."""
         return fingerprint(self.design, self.recipe, normalisation_of(self.dataset))
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """The result of an epoch: training loss and accuracy during it, then the test set.
-
-    `seconds` are those of training.
-    """
+    """The result of an epoch: means during training, then the test. `seconds`: only training."""
 
     train_loss: float
     train_accuracy: float
@@ -72,9 +70,9 @@ class Epoch:
 class Outcome:
     """The result of a run after its last epoch.
 
-    `test` and `variations` are on the test set and on its variations. `step_losses` is float32
-    (steps,). `weights` are on the CPU. `classes` are the data set's. `device` and `torch` name the
-    processor and the version that trained.
+    `test` is for the test set, `variations` for its variations. `step_losses` is float32 (steps,).
+    `weights` is the state dict, on the CPU. `device` and `torch` name the processor and PyTorch's
+    version.
     """
 
     epochs: list[Epoch]
@@ -98,25 +96,27 @@ def train(
     """Train a run. The same seed gives the same numbers on one thread.
 
     Args:
-        run: what to train.
-        dataset: on the device to train on.
+        run: the run to train.
+        dataset: its data set, on the training device.
         on_epoch: called after each epoch.
     """
-    recipe, images = run.recipe, len(dataset.train.labels)
+    recipe, image_count = run.recipe, len(dataset.train.labels)
     device = dataset.train.labels.device
-    torch.backends.cudnn.allow_tf32 = False  # on a GPU too, float32 is float32
-    steps = -(-images // recipe.batch_size)
+    torch.backends.cudnn.allow_tf32 = False  # full float32 on a GPU too
+    steps = math.ceil(image_count / recipe.batch_size)
     random = image_random(run.seed)
     model = initial_model(run).to(device)
     optimizer = make_optimizer(recipe, model)
-    schedule = recipe.schedule and recipe.schedule(optimizer, recipe.lr, recipe.epochs * steps)
+    schedule = None
+    if recipe.schedule:
+        schedule = recipe.schedule(optimizer, lr=recipe.lr, steps=recipe.epochs * steps)
 
     epochs, step_losses = [], []
     for _ in range(recipe.epochs):
         synchronize(device)
         start = time.perf_counter()
         model.train()
-        # One tensor for all losses: thousands of small ones would fragment the memory.
+        # One tensor for all losses: thousands of small tensors would fragment the memory.
         losses = torch.empty(steps, device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
         with onednn(recipe.batch_size > TINY):
@@ -137,7 +137,9 @@ def train(
 
         test = evaluate(model, dataset, dataset.test, recipe.loss)
         train_loss = step_losses[-1].double().mean().item()
-        epochs.append(Epoch(train_loss, correct.item() / images, test.loss, test.accuracy, seconds))
+        epochs.append(
+            Epoch(train_loss, correct.item() / image_count, test.loss, test.accuracy, seconds)
+        )
         on_epoch(epochs[-1])
 
     return Outcome(
@@ -165,9 +167,9 @@ def initial_model(run: Run) -> nn.Module:
 
 
 def image_random(seed: int) -> torch.Generator:
-    """Random numbers for order and augmentation of a run's images.
+    """The random generator for order and augmentation of a run's images.
 
-    They do not depend on those of the weights: designs see the same images in the same order.
+    It is independent of the initial weights: all designs see the same images in the same order.
     """
     return torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
 
@@ -181,7 +183,7 @@ def batches(
     """The training examples, shuffled: x float32 (batch_size, C, H, W), y int64 (batch_size,).
 
     The last batch may be smaller. Images are gathered, augmented and normalised in blocks of many
-    batches: for every batch of 4 alone this would take a tenth of a training step.
+    batches: for single batches of 4 this would take a tenth of the training time.
     """
     images, labels = dataset.train
     block = batch_size * max(1, BLOCK // batch_size)
@@ -194,7 +196,7 @@ def batches(
 
 @contextmanager
 def onednn(enabled: bool) -> Iterator[None]:
-    """Use oneDNN's code for convolutions on a CPU, or PyTorch's own."""
+    """Turn oneDNN's convolutions on a CPU on or off; PyTorch has its own."""
     before = torch.backends.mkldnn.enabled
     torch.backends.mkldnn.enabled = enabled
     try:
@@ -204,14 +206,14 @@ def onednn(enabled: bool) -> Iterator[None]:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until an accelerator has finished its work, so that a clock can be read."""
+    """Wait until an accelerator has finished its work, so that measured times are correct."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
 
 @cache
 def device_name(device: str) -> str:
-    """Kind and type of a device: `cpu AVX512`. Others may round the last digits differently."""
+    """Type and model of a device: `cpu AVX512`. Last digits of results may depend on it."""
     if device == "cuda" and torch.cuda.is_available():
         return f"cuda {torch.cuda.get_device_name()}"
     detail = torch.backends.cpu.get_cpu_capability() if device == "cpu" else platform.machine()

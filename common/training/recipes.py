@@ -1,4 +1,4 @@
-"""How networks are trained: what a recipe consists of, all recipes, and the optimiser."""
+"""Recipes: how networks are trained. All recipes of the lab, and their optimisers."""
 
 import inspect
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from common.data.transforms import distort, flip_and_shift
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # of scores (N, classes) and labels (N,), their mean
+Loss = Callable[[Tensor, Tensor], Tensor]  # scores (N, classes), labels (N,) -> mean loss
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Recipe:
     Options may change epochs, batch_size, lr and momentum. The rest is fixed by the recipe.
 
     lr: learning rate; with a schedule the highest one.
-    momentum: None for an optimiser that has none.
+    momentum: None for an optimiser without momentum.
     optimizer: a class of torch.optim.
-    loss: mean loss of scores (N, classes) and labels (N,), in training and in testing.
-    schedule: makes the learning-rate schedule from optimiser, lr and the number of steps;
-        None: the rate is constant.
-    initialise: sets the first weights of a network from torch's global random numbers; None:
-        the network's own.
+    loss: mean loss of scores (N, classes) and labels (N,), for training and test.
+    schedule: returns the learning-rate schedule for an optimiser, lr and the number of steps;
+        None: constant rate.
+    initialise: sets the initial weights of a network from torch's global random numbers; None:
+        the network's own initialisation.
     augment: changes uint8 images (N, C, H, W) at random, see data/transforms.py.
     """
 
@@ -41,7 +41,7 @@ class Recipe:
     loss: Loss = F.cross_entropy
     nesterov: bool = False
     weight_decay: float = 0.0
-    schedule: Callable[[torch.optim.Optimizer, float, int], LRScheduler] | None = None
+    schedule: Callable[..., LRScheduler] | None = None
     initialise: Callable[[nn.Module], None] | None = None
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
@@ -74,7 +74,7 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def one_cycle(optimizer: torch.optim.Optimizer, lr: float, steps: int) -> LRScheduler:
-    """Up to `lr` during the first 30 % of the steps, then down to nearly 0, along cosines.
+    """The rate rises to `lr` in the first 30 % of the steps, then falls to nearly 0 (cosines).
 
     Smith, Topin, Super-convergence, 2018.
     """
@@ -82,10 +82,10 @@ def one_cycle(optimizer: torch.optim.Optimizer, lr: float, steps: int) -> LRSche
 
 
 def kaiming(model: nn.Module) -> None:
-    """First weights that keep the scale of the signal through layers of ReLU; biases are 0.
+    """Kaiming initialisation: ReLU layers keep the scale of the signal; biases are 0.
 
     Normal, variance 2 / fan-in: He, Zhang, Ren, Sun, Delving deep into rectifiers, 2015. PyTorch's
-    own weights are uniform with variance 1 / (3 fan-in): each layer more than halves the signal.
+    default is uniform with variance 1 / (3 fan-in): each layer more than halves the signal.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -94,17 +94,19 @@ def kaiming(model: nn.Module) -> None:
 
 
 def competing(scores: Tensor, labels: Tensor, rubbish: float) -> Tensor:
-    """Equation 9 of the paper of 1998: the distance to the right class, and its competitors.
+    """Equation 9 of the paper of 1998: the mean of d_right + log(exp(-j) + sum_i exp(-d_i)).
 
-    The mean of d_right + log(exp(-j) + sum_i exp(-d_i)). The scores are minus the squared distances
-    d. This is cross-entropy with one more class, rubbish, whose score is always -j.
+    The scores are minus the squared distances d to the classes. The loss equals cross-entropy with
+    one more class, `rubbish`, with the constant score -j.
     """
     with_rubbish = F.pad(scores, (0, 1), value=-rubbish)
     return F.cross_entropy(with_rubbish, labels)
 
 
-# CIFAR-10. What PyTorch's 60-minute tutorial does; the explorations compare with this budget.
-TUTORIAL = Recipe("tutorial", epochs=2, batch_size=4, lr=0.001, momentum=0.9)
+# CIFAR-10. The recipe of PyTorch's 60-minute tutorial; the explorations use its budget by default.
+TUTORIAL = Recipe(
+    "tutorial", epochs=2, batch_size=4, lr=0.001, momentum=0.9, optimizer=torch.optim.SGD
+)
 TUTORIAL_LONG = replace(TUTORIAL, name="tutorial-long", epochs=20)
 TUTORIAL_KAIMING = replace(TUTORIAL, name="tutorial-kaiming", initialise=kaiming)
 
@@ -136,9 +138,9 @@ MODERN = Recipe(
     weight_decay=5e-4,
     schedule=one_cycle,
 )
-# The same on digits that are distorted again in every epoch; this needs more epochs.
+# The same with random distortions of the digits in every epoch; this needs more epochs.
 MODERN_DISTORTED = replace(MODERN, name="modern-distorted", epochs=40, augment=distort)
-# Half the distortion, waves in addition, more epochs. On held-out digits LeNet-5 makes fewer errors
+# Half the distortion, plus waves, and more epochs. On held-out digits, LeNet-5 makes fewer errors
 # with waves than without.
 MODERN_ELASTIC = replace(
     MODERN,
@@ -148,10 +150,11 @@ MODERN_ELASTIC = replace(
 )
 
 # The loss of the paper of 1998. The paper's optimiser, a stochastic diagonal Levenberg-Marquardt
-# method, takes one image a step and sets the rate of each weight by the curvature. This recipe has
-# batches of 64, momentum and the schedule of the other recipes: on held-out digits neither batches
-# of 16 nor rates by the curvature were better. The paper gives no j (`rubbish`) and has no weight
-# decay; both, the rate and the epochs were chosen on held-out digits too.
+# method, uses one image per step and a learning rate per weight that depends on the curvature. This
+# recipe has batches of 64, momentum and the schedule of the other recipes: on held-out digits,
+# neither batches of 16 nor rates from the curvature are better. The paper does not give j
+# (`rubbish`) and has no weight decay. We chose j, weight decay, learning rate and number of epochs
+# on held-out digits.
 LECUN1998 = replace(
     MODERN,
     name="lecun1998",

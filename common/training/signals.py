@@ -1,6 +1,6 @@
 """Signal and gradient of each layer before training.
 
-Networks where these fade from layer to layer were seen to learn late, or not at all.
+Networks in which signal and gradient fade from layer to layer learn late or not at all.
 """
 
 import torch
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from common.data.datasets import Dataset
 from common.training.loop import Run, initial_model
 
-IMAGES = 1000  # the first of the training set
+IMAGES = 1000  # the first training images
 
 
 def initial_signals(run: Run, dataset: Dataset) -> list[dict[str, str | float]]:
-    """A row a layer with weights, for the first weights of a run: layer, signal, gradient.
+    """One row per layer with weights, for the initial weights of a run: layer, signal, gradient.
 
-    The signal is the standard deviation of a layer's outputs over images, before the activation: 0
-    where the layer gives the same for every image. The gradient is the root mean square over a
-    layer's weights of the derivative of the mean loss. After Glorot, Bengio, Understanding the
-    difficulty of training deep feedforward neural networks, 2010.
+    The signal is the standard deviation of a layer's outputs over images, before the activation. It
+    is 0 if the outputs are the same for every image. The gradient is the root mean square of the
+    derivatives of the mean loss with respect to the layer's weights. Source: Glorot, Bengio,
+    Understanding the difficulty of training deep feedforward neural networks, 2010.
     """
     torch.set_num_threads(1)  # as in training: more threads change the last digits
     model = initial_model(run)
