@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from common import LabError, cli, console
@@ -33,7 +32,6 @@ from common.training.evaluation import evaluate, predict
 from common.training.loop import device_name
 from common.training.recipes import TUTORIAL
 
-DESIGN = cifar_design("baseline")
 SHOWN = 24  # test images in the figure of predictions
 
 
@@ -42,25 +40,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one section or all sections."""
     sections = {"tensors": tensors, "autograd": autograd, "networks": networks}
     parser = cli.parser(__doc__, "cifar10", [TUTORIAL], classes=False)
-    names = [*sections, "classifier", "all"]
-    choices = {"metavar": "NAME", "help": "%(choices)s (default)"}
-    parser.add_argument("--section", choices=names, default="all", **choices)
+    choices = {"choices": [*sections, "classifier", "all"], "default": "all"}
+    parser.add_argument("--section", metavar="NAME", help="%(choices)s (default)", **choices)
     args = parser.parse_args(argv)
-    lab = Experiment(
-        Path(__file__).stem,
-        Settings.of(args),
-        [DESIGN],
-        columns=CIFAR_COLUMNS,
-        extras=("confusion", "loss"),
-    )
-    section = args.section
-    if args.plot_only or args.list:
-        section = "classifier"  # the other sections have no results
+    stored = {"columns": CIFAR_COLUMNS, "extras": ("confusion", "loss")}
+    lab = Experiment(Path(__file__).stem, Settings.of(args), [cifar_design("baseline")], **stored)
+    # Only the classifier has results.
+    section = "classifier" if args.plot_only or args.list else args.section
     for name, function in sections.items():
         if section in (name, "all"):
             print(f"\n== {name} ==")
             function()
-    if section not in ("classifier", "all"):
+    if section in sections:
         return 0
     print("\n== classifier ==")
     if lab.missing() and not args.list:
@@ -68,18 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return lab.run(report)
 
 
-def check(holds: object, what: str) -> None:
-    """Stop the tutorial if a statement is false."""
+def check(holds: object, statement: str) -> None:
+    """Print a statement, or stop the tutorial if it is false."""
     if not holds:
-        raise LabError(f"the tutorial's statement '{what}' is false here: please report it")
+        raise LabError(f"the tutorial's statement '{statement}' is false here: please report it")
+    print(statement)
 
 
 def tensors() -> None:
     """Creation, operations, and the bridge to NumPy, which shares memory."""
     torch.manual_seed(0)
     x = torch.tensor([[1, 2], [3, 4]])
-    print(f"from data:\n{x}")
-    print(f"ones of the same shape:\n{torch.ones_like(x)}")
+    print(f"from data:\n{x}\nones of the same shape:\n{torch.ones_like(x)}")
     noise = torch.rand(2, 3)
     print(f"random, shape {tuple(noise.shape)}, {noise.dtype}, on {noise.device}:\n{noise}")
 
@@ -87,44 +78,30 @@ def tensors() -> None:
     t[:, 1] = 0
     print(f"a column set to zero:\n{t}")
     print(f"two tensors joined in dimension 1: shape {tuple(torch.cat([t, t], dim=1).shape)}")
-    print(f"element by element, t * t:\n{t * t}")
-    print(f"matrix product, t @ t.T:\n{t @ t.T}")
+    print(f"element by element, t * t:\n{t * t}\nmatrix product, t @ t.T:\n{t @ t.T}")
     t.add_(5)  # the underscore means: in place
     print(f"5 added in place:\n{t}")
 
     t = torch.ones(5)
     n = t.numpy()
     t.add_(1)
-    print(f"a tensor and its NumPy array share memory: {t} and {n}")
-    check((n == 2).all(), "a tensor and its NumPy array share memory")
+    check((n == 2).all(), f"a tensor and its NumPy array share memory: {t} and {n}")
     n = np.ones(5)
     t = torch.from_numpy(n)
     np.add(n, 1, out=n)
-    print(f"an array and its tensor share memory too: {n} and {t}")
-    check((t == 2).all(), "an array and its tensor share memory")
+    check((t == 2).all(), f"an array and its tensor share memory too: {n} and {t}")
 
 
 def autograd() -> None:
-    """Gradients by autograd and by hand; one step of gradient descent."""
+    """Gradients by autograd and by hand."""
     a = torch.tensor([2.0, 3.0], requires_grad=True)
     b = torch.tensor([6.0, 4.0], requires_grad=True)
     q = 3 * a**3 - b**2
     q.backward(gradient=torch.ones(2))
     print(f"Q = 3a^3 - b^2 at a = {a.tolist()}, b = {b.tolist()}")
-    print(f"dQ/da by autograd {a.grad.tolist()}, by hand 9a^2 = {(9 * a**2).tolist()}")
-    print(f"dQ/db by autograd {b.grad.tolist()}, by hand -2b = {(-2 * b).tolist()}")
-    check(torch.equal(a.grad, 9 * a**2), "dQ/da = 9a^2")
-    check(torch.equal(b.grad, -2 * b), "dQ/db = -2b")
-
-    torch.manual_seed(0)
-    x, target = torch.rand(8, 3), torch.rand(8, 1)
-    model = nn.Linear(3, 1)
-    before = F.mse_loss(model(x), target)
-    before.backward()
-    torch.optim.SGD(model.parameters(), lr=0.1).step()
-    after = F.mse_loss(model(x), target)
-    print(f"one step of gradient descent reduces the loss from {before:.4f} to {after:.4f}")
-    check(after < before, "one step of gradient descent reduces the loss")
+    for x, name, formula, by_hand in ((a, "a", "9a^2", 9 * a**2), (b, "b", "-2b", -2 * b)):
+        text = f"dQ/d{name} by autograd {x.grad.tolist()}, by hand {formula} = {by_hand.tolist()}"
+        check(torch.equal(x.grad, by_hand), text)
 
 
 def networks() -> None:
@@ -136,21 +113,19 @@ def networks() -> None:
         print(f"{name:<10} {tuple(parameter.shape)!s:<16} {parameter.numel():>7,}")
     print(f"total: {sum(p.numel() for p in net.parameters()):,} parameters")
 
-    x, target = torch.randn(1, 3, 32, 32), torch.randn(1, 10)
-    loss = F.mse_loss(net(x), target)
+    x, target, error = torch.randn(1, 3, 32, 32), torch.randn(1, 10), nn.MSELoss()
+    loss = error(net(x), target)
     print(f"loss {loss.item():.4f}, computed by {loss.grad_fn}")
-    net.zero_grad()
     print(f"gradient of C1's bias before backward: {net.C1.bias.grad}")
     loss.backward()
     print(f"after backward: {net.C1.bias.grad}")
 
-    lr = 0.01
-    by_hand = [parameter.detach() - lr * parameter.grad for parameter in net.parameters()]
-    torch.optim.SGD(net.parameters(), lr=lr).step()
-    check(all(map(torch.allclose, net.parameters(), by_hand)), "SGD's update")
-    print("SGD's update is weight = weight - lr * gradient")
-    check(F.mse_loss(net(x), target) < loss, "the update reduces the loss")
-    print(f"after the update the loss is {F.mse_loss(net(x), target).item():.4f}")
+    by_hand = [parameter.detach() - 0.01 * parameter.grad for parameter in net.parameters()]
+    torch.optim.SGD(net.parameters(), lr=0.01).step()
+    same = all(map(torch.allclose, net.parameters(), by_hand))
+    check(same, "SGD's update is weight = weight - lr * gradient")
+    after = error(net(x), target)
+    check(after < loss, f"one step of gradient descent reduces the loss to {after.item():.4f}")
 
 
 def check_transforms(lab: Experiment) -> None:
@@ -159,9 +134,10 @@ def check_transforms(lab: Experiment) -> None:
     from torchvision import transforms
     from torchvision.datasets import CIFAR10
 
-    mean, deviation = ([value] * 3 for value in TUTORIAL_NORMALISATION)
-    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, deviation)])
-    images, labels = (part[:4] for part in lab.dataset().train)
+    normalize = transforms.Normalize(*TUTORIAL_NORMALISATION)
+    transform = transforms.Compose([transforms.ToTensor(), normalize])
+    dataset = lab.dataset()
+    images, labels = (part[:4] for part in dataset.train)
     if lab.settings.dataset == "cifar10":
         photos = CIFAR10(lab.settings.data_dir, train=True, transform=transform)
     else:
@@ -169,9 +145,8 @@ def check_transforms(lab: Experiment) -> None:
         photos = [(transform(p), int(y)) for p, y in zip(pixels, labels, strict=True)]
     x, y = next(iter(torch.utils.data.DataLoader(photos, batch_size=4)))
     print(f"a batch of the DataLoader: images {tuple(x.shape)}, {x.dtype}, labels {y.tolist()}")
-    check(torch.equal(x, lab.dataset().normalised(images)), "the same images")
-    check(torch.equal(y, labels), "the same labels")
-    print("training uses tensors in memory: they are equal to this batch")
+    same = torch.equal(x, dataset.normalised(images)) and torch.equal(y, labels)
+    check(same, "training uses tensors in memory: they are equal to this batch")
 
 
 def report(lab: Experiment, tables: Tables) -> None:
@@ -183,7 +158,11 @@ def report(lab: Experiment, tables: Tables) -> None:
     note = f"{lab.settings.dataset}, {console.describe(lab.settings.recipe)}; seed 0"
     try:
         model = lab.trained(lab.runs[0])
-        draw_filters(lab, model, note)
+        filters = model.C1.weight.detach()  # (6, 3, 5, 5): colours, each filter from 0 to 1
+        low, high = filters.amin((1, 2, 3), True), filters.amax((1, 2, 3), True)
+        images = ((filters - low) / (high - low)).numpy()
+        names = [f"map {number}" for number in range(1, len(images) + 1)]
+        lab.figure("filters", image_grid(images, names, len(images), "Filters of C1", note))
         check_weights(lab, model, tables)
         draw_predictions(lab, model, note)
     except LabError as error:
@@ -205,25 +184,14 @@ def check_weights(lab: Experiment, model: nn.Module, tables: Tables) -> None:
     print(f"\nthe saved weights of seed 0 reach the same {100 * again.accuracy:.2f} %")
 
 
-def draw_filters(lab: Experiment, model: nn.Module, note: str) -> None:
-    """Draw the learned 5x5 filters of C1 as colours; each filter uses the full range."""
-    filters = model.C1.weight.detach()  # (6, 3, 5, 5)
-    low, high = filters.amin((1, 2, 3), True), filters.amax((1, 2, 3), True)
-    images = ((filters - low) / (high - low)).numpy()
-    names = [f"map {number}" for number in range(1, len(images) + 1)]
-    lab.figure("filters", image_grid(images, names, len(images), "Filters of C1", note))
-
-
 def draw_predictions(lab: Experiment, model: nn.Module, note: str) -> None:
     """Draw the first test images, each with its class and the prediction."""
     dataset = lab.dataset()
     images, labels = (part[:SHOWN] for part in dataset.test)
     predicted = predict(model, dataset, images).argmax(1)
-    captions = [
-        f"{dataset.classes[y]}\nas {dataset.classes[p]}{'' if y == p else '!'}"
-        for y, p in zip(labels, predicted, strict=True)
-    ]
-    correct = int((labels == predicted).sum())
+    true, answer = (np.array(dataset.classes)[part.numpy()] for part in (labels, predicted))
+    captions = [f"{a}\nas {b}{'!' * (a != b)}" for a, b in zip(true, answer, strict=True)]
+    correct = (true == answer).sum()
     title = f"Test images, true class and prediction: {correct} of {SHOWN} correct (wrong: orange)"
     lab.figure("predictions", image_grid(images.numpy(), captions, 8, title, note))
 

@@ -10,9 +10,9 @@ With two epochs, depth and activation matter most, because some settings fail:
 every other level is within 3 points of the best.
 """
 
+import itertools
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,6 @@ from common import LabError, cli, console, exploration
 from common.models.networks import CIFAR_COLUMNS, DEPTHS, cifar_design
 from common.plots import style
 from common.plots.factors import SIZES, means_by_size
-from common.plots.style import Axes, Figure
 from common.results.columns import RECIPE_KEY
 from common.results.store import Results
 from common.results.tables import merge_table
@@ -32,35 +31,13 @@ from common.training.loop import Run
 from common.training.recipes import Recipe
 
 KEY = ["dataset", *CIFAR_COLUMNS, *RECIPE_KEY]
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A factor of an exploration: its column, its levels, and the name of a design."""
-
-    experiment: str
-    column: str
-    levels: Sequence[int | str]
-    name: Callable[[dict[str, int | str]], str]
-
-
-def maps_name(network: dict[str, int | str]) -> str:
-    """The name of a design in the exploration of feature maps."""
-    return f"{network['c1']}-{network['c3']}"
-
-
+ACTIVATIONS = ("relu", "sigmoid", "tanh")
+# Each factor: the exploration with its runs, the names of its designs, its column, its levels.
 FACTORS = {
-    "C1 maps": Factor("part1_explore_featuremaps", "c1", (6, 8, 10, 12), maps_name),
-    "C3 maps": Factor("part1_explore_featuremaps", "c3", (16, 20, 24, 28), maps_name),
-    "layers": Factor(
-        "part1_explore_depth", "layers", tuple(DEPTHS), lambda network: str(network["layers"])
-    ),
-    "activation": Factor(
-        "part1_explore_activation",
-        "activation",
-        ("relu", "sigmoid", "tanh"),
-        lambda network: network["activation"],
-    ),
+    "C1 maps": ("part1_explore_featuremaps", "{c1}-{c3}", "c1", (6, 8, 10, 12)),
+    "C3 maps": ("part1_explore_featuremaps", "{c1}-{c3}", "c3", (16, 20, 24, 28)),
+    "layers": ("part1_explore_depth", "{layers}", "layers", DEPTHS),
+    "activation": ("part1_explore_activation", "{activation}", "activation", ACTIVATIONS),
 }
 
 
@@ -74,127 +51,99 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     settings = Settings.of(args, *exploration.baseline_labels(args))
     recipes = [settings.recipe] if settings.recipe else exploration.RECIPES
-    network, tables = exploration.baseline(args), []
-    for recipe in recipes:
-        for factor, runs in levels(settings, recipe, network):
-            tables.append(runs.assign(factor=factor))
-    if not tables:
+    network = exploration.baseline(args)
+    pairs = itertools.product(recipes, FACTORS)
+    runs = pd.concat([runs_of(*pair, settings, network) for pair in pairs], ignore_index=True)
+    if runs.empty:
         raise LabError(
             f"{settings.results_dir} has no factor with two seeds at two levels: run the three "
             "scripts part1_explore_*.py first"
         )
-    runs = pd.concat(tables, ignore_index=True)
-    effects = effect_table(runs, network)
+    effects, gains = tables_of(runs, network)
     console.print_effects(effects)
     path = settings.results_dir / "part1_factors.csv"
     merge_table(path, [*KEY, "factor"], effects)
-    merge_table(
-        path.with_name("part1_factors_sizes.csv"),
-        [*KEY, "factor", "size"],
-        gain_table(runs, network),
-    )
+    sizes = path.with_name("part1_factors_sizes.csv")
+    merge_table(sizes, [*KEY, "factor", "size"], gains)
     name = "-".join(filter(None, ("part1_factors", settings.label)))
-    figure = settings.figures_dir / f"{name}.png"
-    style.save(draw(effects, runs), figure)
+    figure = style.save(draw(effects, runs), settings.figures_dir / f"{name}.png")
     print(f"\nresults: {console.relative_path(path)}, also part1_factors_sizes.csv")
     print(f"figure:  {console.relative_path(figure)}")
     return 0
 
 
-def levels(
-    settings: Settings, recipe: Recipe, network: dict[str, int | str]
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each factor and its runs by one recipe, level by level.
+def runs_of(
+    recipe: Recipe, factor: str, settings: Settings, network: dict[str, int | str]
+) -> pd.DataFrame:
+    """The runs of a factor by one recipe, level by level, with a column `factor`.
 
-    Only levels with at least two seeds, and factors with at least two such levels.
+    Only levels with at least two seeds; empty if there are fewer than two such levels.
     """
-    for name, factor in FACTORS.items():
-        results = Results(settings.results_dir, factor.experiment, CIFAR_COLUMNS)
-        seeds = []
-        for level in factor.levels:
-            level_network = {**network, factor.column: level}
-            design = cifar_design(factor.name(level_network), **level_network)
-            run = Run(design, recipe, settings.dataset)
-            seeds.append(converged(results.select([run])))
-        seeds = [runs for runs in seeds if len(runs) > 1]
-        if len(seeds) > 1:
-            yield name, pd.concat(seeds)
+    experiment, name, column, levels = FACTORS[factor]
+    networks = [network | {column: level} for level in levels]
+    designs = [cifar_design(name.format(**changed), **changed) for changed in networks]
+    runs = [Run(design, recipe, settings.dataset) for design in designs]
+    rows = Results(settings.results_dir, experiment, CIFAR_COLUMNS).select(runs)
+    rows = converged(rows).sort_values(column, kind="stable").assign(factor=factor)
+    rows = rows[rows.groupby(column)["seed"].transform("size") > 1]
+    return rows if rows[column].nunique() > 1 else rows.head(0)
 
 
-def cells(runs: pd.DataFrame, network: dict[str, int | str]) -> dict[str, int | float | str]:
-    """The key of a row of these tables: data set, baseline, recipe and its numbers."""
-    return {column: network.get(column, runs[column].iloc[0]) for column in KEY}
+def tables_of(
+    runs: pd.DataFrame, network: dict[str, int | str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The effect of each factor (a row per recipe and factor), and its gains (also per size).
 
-
-def effect_table(runs: pd.DataFrame, network: dict[str, int | str]) -> pd.DataFrame:
-    """One row per recipe and factor: the effect of the factor."""
-    rows = []
-    for (_, name), group in runs.groupby(["recipe", "factor"], sort=False):
-        column = FACTORS[name].column
-        accuracies = {
-            str(v): rows["test_accuracy"] for v, rows in group.groupby(column, sort=False)
-        }
-        result = effect(accuracies, ordered=column != "activation")
-        rows.append({**cells(group, network), "factor": name, **result._asdict()})
-    return pd.DataFrame(rows)
-
-
-def gain_table(runs: pd.DataFrame, network: dict[str, int | str]) -> pd.DataFrame:
-    """The gain per parameter and per multiply-accumulate: one row per recipe, factor and size.
-
-    `p` tests for a difference from the gain of the recipe's first factor. Factors that do not
-    change the size have no row.
+    Gains are per parameter and per multiply-accumulate; `p` tests for a difference from the gain of
+    the recipe's first factor. Factors that do not change the size have no gain.
     """
-    rows, first = [], {}
-    for size in SIZES:
-        for (recipe, name), group in runs.groupby(["recipe", "factor"], sort=False):
-            if group[size].nunique() == 1:
-                continue
-            result = gain(group[size], group["test_accuracy"])
-            other = first.setdefault((recipe, size), result)
-            p = np.nan if other is result else gains_differ(other, result)
-            key = {**cells(group, network), "factor": name, "size": size}
-            rows.append({**key, **result._asdict(), "p": p})
-    return pd.DataFrame(rows, columns=[*KEY, "factor", "size", *Gain._fields, "p"])
+    effects, gains, first = [], [], {}
+    for (recipe, factor), group in runs.groupby(["recipe", "factor"], sort=False):
+        key = {**group.iloc[0][[*KEY, "factor"]], **network}
+        _, _, column, _ = FACTORS[factor]
+        effects.append(key | effect(group, column, ordered=column != "activation")._asdict())
+        for size in SIZES:
+            if group[size].nunique() > 1:
+                result = gain(group[size], group["test_accuracy"])
+                other = first.setdefault((recipe, size), result)
+                p = np.nan if other is result else gains_differ(other, result)
+                gains.append(key | {"size": size, **result._asdict(), "p": p})
+    columns = [*KEY, "factor", "size", *Gain._fields, "p"]
+    return pd.DataFrame(effects), pd.DataFrame(gains, columns=columns)
 
 
-def draw(effects: pd.DataFrame, levels: pd.DataFrame) -> Figure:
+def draw(effects: pd.DataFrame, levels: pd.DataFrame) -> style.Figure:
     """The effect of each factor, one row of panels per recipe: ranges, and accuracy by size.
 
     The panels by size separate the effects of factor and size: if only size mattered, the lines
-    would coincide. Factors that do not change the size are not in these panels.
-
-    Args:
-        effects: one row per recipe and factor: dataset, recipe, factor, and the fields of Effect.
-        levels: the runs of all factors, with a column `factor`.
+    would coincide. Factors that do not change the size are not in these panels. `levels` has the
+    runs of all factors, with a column `factor`.
     """
     recipes = list(effects["recipe"].unique())
-    figure = style.figure(
-        "Which factor matters most? From the worst level's mean to the best's, and by size",
+    title = "Which factor matters most? From the worst level's mean to the best's, and by size"
+    note = (
         f"{effects['dataset'].iloc[0]}; n = {style.count_range(effects['n'])} seeds; 95 % "
-        "intervals, of ranges by Tukey or Games-Howell; in brackets: eta squared by chance",
-        height=2.7 * len(recipes) + 0.6,
+        "intervals, of ranges by Tukey or Games-Howell; in brackets: eta squared by chance"
     )
+    figure, panels = style.panels(title, note, 3 * len(recipes), columns=3, height=(2.7, 0.6))
     names = list(levels["factor"].unique())
-    panels = figure.subplots(len(recipes), 3, squeeze=False)
-    for (ranges, *sizes), recipe in zip(panels, recipes, strict=True):
+    for (ranges, *sizes), recipe in zip(panels.reshape(-1, 3), recipes, strict=True):
         draw_ranges(ranges, effects[effects["recipe"] == recipe])
         ranges.set_title(recipe, fontsize=9)
         runs = levels[levels["recipe"] == recipe]
         for axes, size in zip(sizes, SIZES, strict=True):
             sized = runs[runs.groupby("factor")[size].transform("nunique") > 1]
-            if sized.empty:
-                axes.set_axis_off()
-                continue
             for factor, rows in sized.groupby("factor", sort=False):
                 means_by_size(axes, rows, size, factor, names.index(factor))
-            axes.set(xlabel=SIZES[size], ylabel="test accuracy (%)")
-            if axes is sizes[0]:
-                axes.legend(fontsize=7)
+            axes.set_ylabel("test accuracy (%)")
+            if sized.empty:
+                axes.set_axis_off()
+        if not sized.empty:
+            sizes[0].legend(fontsize=7)
     return figure
 
 
-def draw_ranges(axes: Axes, effects: pd.DataFrame) -> None:
+def draw_ranges(axes: style.Axes, effects: pd.DataFrame) -> None:
     """One bar per factor: range of means with its interval, levels, share of variance."""
     x, height = np.arange(len(effects)), 100 * effects["range"]
     error = [height - 100 * effects["low"], 100 * effects["high"] - height]
@@ -207,7 +156,7 @@ def draw_ranges(axes: Axes, effects: pd.DataFrame) -> None:
     axes.set_xticks(x, effects["factor"].str.replace(" ", "\n"), fontsize=7.5)
     axes.set_ylabel("range of mean accuracy (points)")
     axes.margins(y=0.3)
-    axes.grid(axis="y", alpha=0.3)
+    axes.grid(visible=False, axis="x")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,9 @@ from common.experiment import Experiment, Tables
 from common.models.design import Design
 from common.models.lenet1998 import LENET5_1998, LeNet5_1998
 from common.plots import style
-from common.plots.style import Figure
 from common.settings import NUMBERS, Settings
 from common.statistics.comparison import Difference, test_images, welch
-from common.statistics.intervals import Mean, mean_or_wilson
+from common.statistics.intervals import mean_or_wilson
 from common.training.loop import Run
 from common.training.recipes import LECUN1998, MODERN
 
@@ -41,7 +41,6 @@ CHANGES = [
     ("softmax for radial basis functions", "softmax", {"output": "linear"}),
     ("ReLU", "relu", {"activation": "relu"}),
 ]
-DIFFERENCE = ("difference", "difference_low", "difference_high", "p")
 
 
 @cli.command
@@ -50,19 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = cli.parser(__doc__, "mnist", [LECUN1998]).parse_args(argv)
     settings = Settings.of(args)
     numbers = {name: getattr(args, name) for name in NUMBERS if getattr(args, name) is not None}
-    steps = {
-        change: Run(design, settings.recipe, settings.dataset)
-        for change, design in networks().items()
-    }
+    designs = networks().items()
+    steps = {step: Run(design, settings.recipe, settings.dataset) for step, design in designs}
     *_, last = steps.values()
     steps[f"recipe {MODERN.name}"] = replace(last, recipe=replace(MODERN, **numbers))
-    lab = Experiment(
-        Path(__file__).stem,
-        settings,
-        runs=list(steps.values()),
-        extras=("confusion",),
-        store="part2_lenet5",
-    )
+    stored = {"extras": ("confusion",), "store": "part2_lenet5"}
+    lab = Experiment(Path(__file__).stem, settings, runs=list(steps.values()), **stored)
     return lab.run(partial(report, steps))
 
 
@@ -89,14 +81,8 @@ def step_table(steps: Mapping[str, Run], runs: pd.DataFrame, images: int) -> pd.
     """One row per step with runs: its mean accuracy, and the difference from the previous step.
 
     The differences have p-values by Welch's test with Holm's correction, and intervals with
-    Bonferroni's correction for all steps. They need two seeds of both steps.
-
-    Args:
-        steps: a run for each change; its network has this change and all earlier changes.
-        runs: converged runs.
-        images: test images; with one seed the interval of the mean is Wilson's.
-
-    Returns the key without the seed, step, change, and the columns of Mean and DIFFERENCE.
+    Bonferroni's correction for all steps. They need two seeds of both steps. With one seed the
+    interval of the mean is Wilson's, for `images` test images. `runs` has converged runs.
     """
     accuracies = {}
     for change, run in steps.items():
@@ -104,45 +90,37 @@ def step_table(steps: Mapping[str, Run], runs: pd.DataFrame, images: int) -> pd.
         accuracies[change] = runs[same].set_index("seed")["test_accuracy"]
     pairs = {
         after: (accuracies[after], accuracies[before])
-        for before, after in zip(accuracies, list(accuracies)[1:], strict=False)
+        for before, after in pairwise(accuracies)
         if min(len(accuracies[after]), len(accuracies[before])) > 1
     }
     differences = dict(zip(pairs, welch(list(pairs.values())), strict=True))
     rows = []
     for number, (change, run) in enumerate(steps.items()):
-        if accuracies[change].empty:
-            continue
-        row = {**run.key, "step": number, "change": change}
-        row |= mean_or_wilson(accuracies[change], images)._asdict()
-        rows.append(row | differences.get(change, Difference())._asdict())
-    key = [column for column in run.key if column != "seed"]
-    return pd.DataFrame(rows)[[*key, "step", "change", *Mean._fields, *DIFFERENCE]]
+        if len(accuracies[change]):
+            mean = mean_or_wilson(accuracies[change], images)._asdict()
+            difference = differences.get(change, Difference())._asdict()
+            rows.append({**run.key, "step": number, "change": change, **mean, **difference})
+    return pd.DataFrame(rows).drop(columns=["seed", "correlation", "method"])
 
 
 def print_table(table: pd.DataFrame) -> None:
-    """Print one line per step: error in per cent, difference from the previous step in points.
-
-    A negative difference means fewer errors.
-    """
+    """Print the error of each step in per cent, and its change in points (-: fewer errors)."""
     print(f"\n{'':<34} {'n':>2} {'error':>7}  {'points':>6} {'95 % interval':>16} {'p':>8}")
     for row in table.itertuples():
         line = f"{row.change:<34} {row.n:>2} {100 * (1 - row.mean):>5.2f} %"
         if pd.notna(row.difference):
-            limits = console.interval(
-                -row.difference_high, -row.difference_low, least=-1, signed=True
-            )
-            points, p = -100 * row.difference, console.p_value(row.p)
-            line += f"  {points:>+6.2f} {limits:>16} {p:>8}"
+            low, high = -row.difference_high, -row.difference_low
+            limits = console.interval(low, high, least=-1, signed=True)
+            line += f"  {-100 * row.difference:>+6.2f} {limits:>16} {console.p_value(row.p):>8}"
         print(line)
 
 
-def errors_by_step(table: pd.DataFrame, note: str) -> Figure:
+def errors_by_step(table: pd.DataFrame, note: str) -> style.Figure:
     """The error of each step with its interval, from the first network down to the last."""
-    figure = style.figure("What each change is worth", note, height=0.36 * len(table) + 1.1)
-    axes = figure.subplots()
-    y, errors = np.arange(len(table)), 100 * (1 - table["mean"])
-    half = [100 * (table["high"] - table["mean"]), 100 * (table["mean"] - table["low"])]
-    axes.errorbar(errors, y, xerr=half, fmt="o", color=style.COLOURS[0], capsize=4)
+    height = (0.36 * len(table), 1.1)
+    figure, (axes,) = style.panels("What each change is worth", note, height=height)
+    y = np.arange(len(table))
+    style.plot_errors(axes, table, y, fmt="o", color=style.COLOURS[0], capsize=4)
     for position, row in zip(y, table.itertuples(), strict=True):
         text = "" if pd.isna(row.p) else f"{-100 * row.difference:+.2f}"
         text += " *" if row.p < 0.05 else ""
@@ -151,7 +129,6 @@ def errors_by_step(table: pd.DataFrame, note: str) -> Figure:
     axes.set_yticks(y, table["change"], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("test error (%); at the right: points from the step before, * if p < 0.05")
-    axes.grid(alpha=0.3)
     return figure
 
 

@@ -20,7 +20,6 @@ from common.experiment import Experiment, Tables
 from common.models.design import Design
 from common.models.networks import LeNet5, mlp_design
 from common.plots import style
-from common.plots.style import Figure
 from common.settings import Settings
 from common.statistics.comparison import compare, test_images
 from common.training.loop import Run
@@ -30,13 +29,19 @@ MLP = mlp_design(77)  # 61,225 parameters
 LENET5 = Design("lenet5", LeNet5, {"hidden": "120-84"})  # 61,706
 NAMES = {MLP.name: f"MLP {MLP.name}", LENET5.name: "LeNet-5"}
 PERCENT = (1, 3, 10, 30)  # of the training images
-# Suffixes of the data sets' names: unchanged, permuted pixels, fewer training images.
+# Each condition: kind, amount (pixels, %, or 0 and 1), suffix of the data set's name, and variation
+# of the test images. Unchanged digits are a condition of each kind.
+CONDITIONS = [
+    *(("shift", pixels, "", f"shift-{pixels}" if pixels else "none") for pixels in (0, *SHIFTS)),
+    *(("images", percent, f"-{percent}-percent", "none") for percent in PERCENT),
+    *(
+        ("images", 100, "", "none"),
+        ("permuted", 0, "", "none"),
+        ("permuted", 1, "-permuted", "none"),
+    ),
+]
 SUFFIXES = ("", "-permuted", *(f"-{percent}-percent" for percent in PERCENT))
-LINES = {
-    "shift": "shifted, {} px",
-    "images": "{} % of the images",
-    "permuted": "pixels permuted",
-}
+LINES = {"shift": "shifted, {} px", "images": "{} % of the images", "permuted": "pixels permuted"}
 AXES = {
     "shift": "test digits shifted by (pixels)",
     "images": "training images (%)",
@@ -51,22 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.designs:
         raise UsageError("--designs: this script always compares both networks")
     settings = Settings.of(args)
-    runs = [
-        Run(design, settings.recipe, settings.dataset + suffix)
-        for suffix in SUFFIXES
-        for design in (MLP, LENET5)
-    ]
-    lab = Experiment(
-        Path(__file__).stem,
-        settings,
-        runs=runs,
-        baseline=MLP.name,
-        columns={"hidden": ""},
-        extras=("variations",),
-        store="part2_mlp",
-        shifts=True,
-    )
-    return lab.run(report)
+    names = [settings.dataset + suffix for suffix in SUFFIXES]
+    runs = [Run(design, settings.recipe, name) for name in names for design in (MLP, LENET5)]
+    stored = {"columns": {"hidden": ""}, "extras": ("variations",), "store": "part2_mlp"}
+    options = {"baseline": MLP.name, "shifts": True}
+    return Experiment(Path(__file__).stem, settings, runs=runs, **options, **stored).run(report)
 
 
 def report(lab: Experiment, tables: Tables) -> None:
@@ -76,9 +70,8 @@ def report(lab: Experiment, tables: Tables) -> None:
         table = table_of_means(lab, tables)
         lab.write("", table, list(table.columns[: table.columns.get_loc("n")]))
         wide = side_by_side(table, lab.settings.dataset)
-        wide = wide.dropna(subset=[("mean", MLP.name), ("mean", LENET5.name)])
         print_table(wide)
-    if len(wide) == len(SUFFIXES) + len(SHIFTS) + 2:  # unchanged digits have three rows
+    if len(wide) == len(CONDITIONS):
         print("\n" + console.wrapped(sentence(wide), indent=0))
         lab.figure("accuracy", accuracy_by_condition(wide, style.caption(tables.converged)))
     else:
@@ -102,26 +95,15 @@ def table_of_means(lab: Experiment, tables: Tables) -> pd.DataFrame:
 
 
 def side_by_side(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """One row per condition, from `table_of_means`, with the columns of both designs.
+    """One row per condition with both networks, from `table_of_means`.
 
-    The index is (kind, amount): `shift` by 0 to 6 pixels, `images` in per cent, `permuted` 0 or 1.
-    Unchanged digits have one row of each kind. Columns: (mean, design), (low, design), ...
+    The index is (kind, amount), see CONDITIONS. Columns: (mean, design), (low, design), ...
     """
-    rows = []
-    for row in table.to_dict("records"):
-        suffix, variation = row["dataset"].removeprefix(dataset), row["variation"]
-        if suffix == "-permuted":
-            conditions = [("permuted", 1)]
-        elif suffix:
-            conditions = [("images", int(suffix.split("-")[1]))]
-        elif variation != "none":
-            conditions = [("shift", int(variation.removeprefix("shift-")))]
-        else:
-            conditions = [("shift", 0), ("images", 100), ("permuted", 0)]
-        rows += [{**row, "kind": kind, "amount": amount} for kind, amount in conditions]
-    wide = pd.DataFrame(rows).pivot(index=["kind", "amount"], columns="design")
-    both = pd.MultiIndex.from_product([["mean"], [MLP.name, LENET5.name]])
-    return wide.reindex(columns=wide.columns.union(both, sort=False))
+    conditions = pd.DataFrame(CONDITIONS, columns=["kind", "amount", "suffix", "variation"])
+    rows = table.assign(suffix=table["dataset"].str.removeprefix(dataset)).merge(conditions)
+    wide = rows.pivot(index=["kind", "amount"], columns="design")
+    both = pd.MultiIndex.from_product([["mean"], NAMES])
+    return wide.reindex(columns=wide.columns.union(both, sort=False)).dropna(subset=list(both))
 
 
 def print_table(wide: pd.DataFrame) -> None:
@@ -129,7 +111,7 @@ def print_table(wide: pd.DataFrame) -> None:
     names = " ".join(f"{name:>9}" for name in NAMES.values())
     print(f"\n{'':<20} {names} {'points':>8} {'95 % interval':>17}")
     for (kind, amount), row in wide.iterrows():
-        if (kind, amount) in (("shift", 0), ("permuted", 0)):
+        if amount == 0:
             continue  # unchanged digits have a line already: 100 % of the images
         mlp, lenet5 = (100 * row["mean", design] for design in NAMES)
         low, high = row["difference_low", LENET5.name], row["difference_high", LENET5.name]
@@ -147,37 +129,32 @@ def sentence(wide: pd.DataFrame) -> str:
     if enough:
         share = f"With {enough[0]} % of the training images"
         fewer = f"{share}, LeNet-5 is at least as good as the MLP with all."
+    a, b = (f"{e['permuted', 1]:.1f} % instead of {e['permuted', 0]:.1f} %" for e in (lenet5, mlp))
     return (
         f"On digits shifted by 2 pixels, LeNet-5 misclassifies {lenet5['shift', 2]:.1f} %, an MLP "
-        f"of its size {mlp['shift', 2]:.1f} %. {fewer} With permuted pixels, "
-        f"LeNet-5 misclassifies {lenet5['permuted', 1]:.1f} % instead of "
-        f"{lenet5['permuted', 0]:.1f} %, the MLP {mlp['permuted', 1]:.1f} % instead of "
-        f"{mlp['permuted', 0]:.1f} %."
+        f"of its size {mlp['shift', 2]:.1f} %. {fewer} With permuted pixels, LeNet-5 misclassifies "
+        f"{a}, the MLP {b}."
     )
 
 
-def accuracy_by_condition(wide: pd.DataFrame, note: str) -> Figure:
+def accuracy_by_condition(wide: pd.DataFrame, note: str) -> style.Figure:
     """Accuracy by shift, by the share of training images, and with permuted pixels."""
-    figure = style.figure("What convolution buys: LeNet-5 and an MLP of its size", note, 3.4)
-    panels = figure.subplots(1, 3)
-    lines = style.styles(list(NAMES))
+    title = "What convolution buys: LeNet-5 and an MLP of its size"
+    figure, panels = style.panels(title, note, 3)
     for axes, (kind, label) in zip(panels, AXES.items(), strict=True):
         for number, (design, name) in enumerate(NAMES.items()):
             rows = wide.loc[kind].xs(design, axis="columns", level=1)
             bars = {"marker": "so"[number], "ms": 4, "capsize": 3, "label": name}
             x = rows.index + 0.06 * number * (kind == "permuted")  # intervals do not overlap
-            half = style.half_interval(rows)
-            axes.errorbar(x, 100 * rows["mean"], half, **lines[design], **bars)
+            style.plot_means(axes, x, rows, **style.line(number), **bars)
         axes.set_xlabel(label)
-        axes.grid(alpha=0.3)
     shift, images, permuted = panels
     shift.set_ylabel("test accuracy (%)")
     shift.legend(fontsize=8)
     images.set_xscale("log")
     images.set_xticks([*PERCENT, 100], [*map(str, PERCENT), "100"])
     images.minorticks_off()
-    permuted.set_xticks([0, 1], ["in place", "permuted"])
-    permuted.set_xlim(-0.4, 1.4)
+    permuted.set(xticks=[0, 1], xticklabels=["in place", "permuted"], xlim=(-0.4, 1.4))
     return figure
 
 

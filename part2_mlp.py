@@ -21,7 +21,6 @@ from common.models.networks import mlp_design
 from common.plots import style
 from common.plots.accuracy import accuracy_by_design
 from common.plots.curves import training_and_test_curves
-from common.plots.style import Figure
 from common.settings import Settings
 from common.statistics.effects import effect
 from common.statistics.intervals import summarise
@@ -47,16 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif args.hidden:
         baseline = mlp_design(*args.hidden)
         designs, labels, report = [baseline], [baseline.name], report_designs
-    lab = Experiment(
-        Path(__file__).stem,
-        Settings.of(args, *labels),
-        designs,
-        baseline=baseline.name,
-        columns={"hidden": ""},
-        extras=("variations",),
-        shifts=True,
-    )
-    return lab.run(report)
+    settings = Settings.of(args, *labels)
+    options = {"baseline": baseline.name, "shifts": True}
+    stored = {"columns": {"hidden": ""}, "extras": ("variations",)}
+    return Experiment(Path(__file__).stem, settings, designs, **options, **stored).run(report)
 
 
 def report_designs(lab: Experiment, tables: Tables) -> None:
@@ -74,7 +67,7 @@ def report_grid(lab: Experiment, tables: Tables) -> None:
     runs = tables.converged
     if not runs.empty:
         layers = runs["hidden"].str.split("-", expand=True).astype(int)
-        labels = {f"{n}": f"neurons of the {n} hidden layer" for n in ("first", "second")}
+        labels = {n: f"neurons of the {n} hidden layer" for n in ("first", "second")}
         lab.grid(runs.assign(first=layers[0], second=layers[1]), labels)
 
 
@@ -89,39 +82,33 @@ def report_widths(lab: Experiment, tables: Tables) -> None:
 
 
 def effect_of_width(lab: Experiment, runs: pd.DataFrame) -> None:
-    """Print the effect of the width, and write `<experiment>_width.csv`.
+    """Print the effect of the width, and write `part2_mlp_width.csv`; at least two seeds each.
 
-    Args:
-        lab: the experiment.
-        runs: converged runs with one hidden layer; widths with only one seed are left out.
+    `runs` has the converged runs with one hidden layer.
     """
-    levels = dict(iter(runs.groupby("hidden", sort=False)["test_accuracy"]))
-    levels = {width: accuracies for width, accuracies in levels.items() if len(accuracies) > 1}
-    if len(levels) > 1:
+    runs = runs.groupby("hidden", sort=False).filter(lambda rows: len(rows) > 1)
+    if runs["hidden"].nunique() > 1:
         key = [c for c in lab.results.key_columns[:-1] if c not in ("design", "hidden")]
-        row = runs.iloc[0][key].to_dict() | effect(levels, ordered=True)._asdict()
+        row = {**runs.iloc[0][key], **effect(runs, "hidden", ordered=True)._asdict()}
         table = pd.DataFrame([row])
         console.print_effects(table.assign(factor="neurons"))
         lab.write("_width", table, key)
 
 
-def accuracy_by_width(runs: pd.DataFrame) -> Figure:
+def accuracy_by_width(runs: pd.DataFrame) -> style.Figure:
     """Accuracy by neurons of one hidden layer; a line for each design with two hidden layers."""
-    figure = style.figure("Accuracy by width", style.caption(runs), height=3.4)
-    axes = figure.subplots()
+    figure, (axes,) = style.panels("Accuracy by width", style.caption(runs))
     several_layers = runs["hidden"].str.contains("-")
     one_layer = runs[~several_layers].astype({"hidden": int})
     axes.plot(one_layer["hidden"], 100 * one_layer["test_accuracy"], "o", color="0.6", ms=3.5)
     means = summarise(one_layer, ["hidden"], "test_accuracy").sort_values("hidden")
-    bars = {"fmt": "o-", "color": style.COLOURS[0], "capsize": 4, "ms": 5}
-    bars["label"] = "one hidden layer: mean and 95 % interval"
-    axes.errorbar(means["hidden"], 100 * means["mean"], style.half_interval(means), **bars)
+    label = "one hidden layer: mean and 95 % interval"
+    bars = {"fmt": "o-", "color": style.COLOURS[0], "capsize": 4, "ms": 5, "label": label}
+    style.plot_means(axes, means["hidden"], means, **bars)
     for name, rows in runs[several_layers].groupby("design"):
         mean = 100 * rows["test_accuracy"].mean()
         axes.axhline(mean, color=style.COLOURS[1], linestyle="--", label=f"{name}: {mean:.2f} %")
-    axes.set_xlabel("neurons of the hidden layer (grey dots: seeds)")
-    axes.set_ylabel("test accuracy (%)")
-    axes.grid(alpha=0.3)
+    axes.set(xlabel="neurons of the hidden layer (grey dots: seeds)", ylabel="test accuracy (%)")
     axes.legend(fontsize=8, loc="lower right")
     return figure
 

@@ -18,8 +18,6 @@ is 30: 1/2.6 of the weights, 2.57 % errors, 4.1 times as many.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -29,13 +27,9 @@ from common.console import relative_path, wrapped
 from common.data.datasets import SHIFTS, Dataset, load
 from common.data.transforms import with_shifts
 from common.experiment import chosen
-from common.inference import figures
-from common.inference.measurement import Network, measure
-from common.inference.networks import trained_networks
-from common.inference.plan import Plan
-from common.inference.summary import print_table, verdict
-from common.inference.tables import read, select, write
-from common.inference.variants import VARIANTS
+from common.inference import figures, summary, tables
+from common.inference.measurement import Network, measure, trained_networks
+from common.inference.plan import VARIANTS, Plan
 from common.models.lenet1998 import LENET5_1998
 from common.models.networks import LENET5, LENET5_2017, LENET5_RELU, mlp_design
 from common.plots.style import Figure, save
@@ -73,27 +67,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not settings.plot_only:
         dataset = load(settings.dataset, settings.data_dir)
         plan = make_plan(args, settings, images=len(dataset.test.labels))
-        measured, peaks = measure(load_networks(runs, settings, dataset), dataset, plan)
-        write(measured, peaks, plan.device, settings.results_dir, name)
+        networks = measure(load_networks(runs, settings, dataset), dataset, plan)
+        tables.write(networks, settings.device, settings.results_dir, name)
 
-    designs = [run.design.name for run in runs]
     rows, operators = (
-        select(read(settings.results_dir, name, table), settings.dataset, designs, settings.device)
+        tables.select(tables.read(settings.results_dir, name, table), runs, settings.device)
         for table in ("", "_operators")
     )
     if rows.empty:
         raise LabError("no measurements yet: run the same command without --plot-only")
     print(f"\n{Path(__file__).stem} on {settings.dataset}, {rows['device'].iloc[0]}\n")
-    print_table(rows)
-    print(f"\n{wrapped(verdict(rows), indent=0)}\n")
-    results = relative_path(settings.results_dir / f"{name}.csv")
-    print(wrapped(f"results: {results}, also ..._layers.csv, ..._operators.csv, ..._<design>.txt"))
+    summary.print_table(rows)
+    print(f"\n{wrapped(summary.verdict(rows), indent=0)}\n")
+    folder = relative_path(settings.results_dir)
+    results = f"{folder}/{name}.csv, also ..._layers.csv, ..._operators.csv, ..._<design>.txt"
+    print(wrapped(f"results: {results}"))
     label = "-".join([settings.device, *settings.designs])
     for what, figure in draw(rows, operators).items():
         path = save(figure, settings.figures_dir / f"{name}_{what}_{label}.png")
         print(f"figure:  {relative_path(path)}")
     if args.trace and not settings.plot_only:
-        print(f"traces:  {relative_path(settings.results_dir)}/trace_<design>_<variant>.json")
+        print(f"traces:  {folder}/trace_<design>_<variant>.json")
     return 0
 
 
@@ -103,39 +97,32 @@ def make_plan(args: argparse.Namespace, settings: Settings, images: int) -> Plan
     Raises:
         UsageError: --batch-sizes is larger than `images`.
     """
-    cores = workers.cores() if settings.device == "cpu" else 1
-    plan = Plan(
+    if max(args.batch_sizes or [1]) > images:
+        raise UsageError(f"--batch-sizes: there are {images} test images")
+    quick, cores = args.quick, workers.cores() if settings.device == "cpu" else 1
+    counts = {1, *args.batch_sizes} if args.batch_sizes else {1, 64, 1000} if quick else IMAGES
+    return Plan(
         device=settings.device,
         variants=list(VARIANTS) if args.variants else ["plain"],
-        images=[count for count in IMAGES if count <= images],
-        threads=sorted({1, cores}),
-        calls=2000,
-        seconds=0.1,
+        images=sorted(count for count in counts if count <= images),
+        threads=[1] if quick else sorted({1, cores}),
+        calls=200 if quick else 2000,
+        seconds=0.02 if quick else 0.1,
+        processes=cores if quick else 1,
         traces=settings.results_dir if args.trace else None,
     )
-    if args.quick:
-        few = [count for count in plan.images if count in (1, 64, 1000)]
-        plan = replace(plan, images=few, threads=[1], calls=200, seconds=0.02, processes=cores)
-    if args.batch_sizes:
-        if max(args.batch_sizes) > images:
-            raise UsageError(f"--batch-sizes: there are {images} test images")
-        plan = replace(plan, images=sorted({1, *args.batch_sizes}))
-    return plan
 
 
 def load_networks(runs: Sequence[Run], settings: Settings, dataset: Dataset) -> list[Network]:
     """The trained networks of the runs, from the results of part2_mlp and part2_lenet5."""
     networks = []
-    for designs, script, columns, extras, data in (
-        (MLPS, "part2_mlp", {"hidden": ""}, ["variations"], with_shifts(dataset, SHIFTS)),
-        (LENETS, "part2_lenet5", {}, ["confusion"], dataset),
+    for designs, data, *store in (
+        (MLPS, with_shifts(dataset, SHIFTS), "part2_mlp", {"hidden": ""}, ["variations"]),
+        (LENETS, dataset, "part2_lenet5", {}, ["confusion"]),
     ):
-        networks += trained_networks(
-            [run for run in runs if run.design in designs],
-            partial(Results, experiment=script, design_columns=columns, extras=extras),
-            settings,
-            data,
-        )
+        own = [run for run in runs if run.design in designs]
+        results, again = (Results(settings.results_dir / sub, *store) for sub in ("", "weights"))
+        networks += trained_networks(own, results, again, data, settings.jobs)
     return networks
 
 

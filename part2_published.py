@@ -10,18 +10,14 @@ our interval. With distorted digits it misclassifies 0.61 % instead of 0.8 %.
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from common import LabError, cli, console
-from common.models.design import Design
 from common.models.lenet1998 import LENET5_1998
 from common.models.networks import LENET5, LENET5_RELU, mlp_design
 from common.plots import style
-from common.plots.style import Figure
 from common.results.columns import write_cell
 from common.results.files import write_csv
 from common.results.store import Results
@@ -33,25 +29,14 @@ from common.training.recipes import LECUN1998, LECUN1998_DISTORTED, MODERN, MODE
 TEST_IMAGES = 10_000  # of MNIST
 
 
-@dataclass(frozen=True)
-class Published:
-    """A network of the paper, its published test errors, and our designs of this network.
-
-    The errors are fractions, after training without and with distorted digits. LeCun, Bottou,
-    Bengio, Haffner, Proc. IEEE 86(11), 1998, figure 9.
-    """
-
-    network: str
-    errors: tuple[float, float]
-    experiment: str  # the script that trains our designs
-    designs: Sequence[Design]
-
-
+# Figure 9 of LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86(11), 1998: a network, its test errors
+# (fractions) after training without and with distorted digits; then the script that trains our
+# designs of this network, and these designs.
 PUBLISHED = [
-    Published("784-300-10", (0.047, 0.036), "part2_mlp", [mlp_design(300)]),
-    Published("784-300-100-10", (0.0305, 0.025), "part2_mlp", [mlp_design(300, 100)]),
-    Published("784-500-150-10", (0.0295, 0.0245), "part2_mlp", [mlp_design(500, 150)]),
-    Published("LeNet-5", (0.0095, 0.008), "part2_lenet5", [LENET5_1998, LENET5, LENET5_RELU]),
+    ("784-300-10", (0.047, 0.036), "part2_mlp", [mlp_design(300)]),
+    ("784-300-100-10", (0.0305, 0.025), "part2_mlp", [mlp_design(300, 100)]),
+    ("784-500-150-10", (0.0295, 0.0245), "part2_mlp", [mlp_design(500, 150)]),
+    ("LeNet-5", (0.0095, 0.008), "part2_lenet5", [LENET5_1998, LENET5, LENET5_RELU]),
 ]
 RECIPES = (MODERN, MODERN_DISTORTED)
 RECIPES_1998 = (LECUN1998, LECUN1998_DISTORTED)  # of LENET5_1998
@@ -88,15 +73,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def comparisons() -> Iterator[tuple[dict[str, str | float], Run]]:
     """The key of each row of the table, and our run: on MNIST, with the recipe's own numbers."""
-    for paper in PUBLISHED:
-        for design in paper.designs:
+    for network, errors, experiment, designs in PUBLISHED:
+        for design in designs:
             recipes = RECIPES_1998 if design is LENET5_1998 else RECIPES
-            for distortions, error, recipe in zip(
-                ("no", "yes"), paper.errors, recipes, strict=True
-            ):
-                names = (paper.network, distortions, error, paper.experiment)
-                key = dict(zip(KEY, (*names, design.name, recipe.name), strict=True))
-                yield key, Run(design, recipe, "mnist")
+            for distortions, error, recipe in zip(("no", "yes"), errors, recipes, strict=True):
+                key = (network, distortions, error, experiment, design.name, recipe.name)
+                yield dict(zip(KEY, key, strict=True)), Run(design, recipe, "mnist")
 
 
 def error_table(folder: Path) -> pd.DataFrame:
@@ -104,18 +86,17 @@ def error_table(folder: Path) -> pd.DataFrame:
 
     The means are accuracies.
     """
-    stores = {
-        "part2_mlp": Results(folder, "part2_mlp", {"hidden": ""}, ("variations",)),
-        "part2_lenet5": Results(folder, "part2_lenet5", extras=("confusion",)),
-    }
-    for name, results in stores.items():
-        runs = [run for key, run in comparisons() if key["experiment"] == name]
-        console.print_others(results, runs)
     rows = []
-    for key, run in comparisons():
-        accuracies = converged(stores[key["experiment"]].select([run]))["test_accuracy"]
-        if len(accuracies):
-            rows.append(key | mean_or_wilson(accuracies, TEST_IMAGES)._asdict())
+    for results in (
+        Results(folder, "part2_mlp", {"hidden": ""}, ("variations",)),
+        Results(folder, "part2_lenet5", extras=("confusion",)),
+    ):
+        ours = [pair for pair in comparisons() if pair[0]["experiment"] == results.experiment]
+        console.print_others(results, [run for _, run in ours])
+        for key, run in ours:
+            accuracies = converged(results.select([run]))["test_accuracy"]
+            if len(accuracies):
+                rows.append(key | mean_or_wilson(accuracies, TEST_IMAGES)._asdict())
     return pd.DataFrame(rows)
 
 
@@ -129,33 +110,27 @@ def print_table(table: pd.DataFrame) -> None:
         print(f"{name:<32} {published:>5}  {here:>5} {limits:>16} {row.n:>3}")
 
 
-def draw(table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame) -> style.Figure:
     """Errors of the paper and ours, one line per design, with and without distortions."""
     n = style.count_range(table["n"])
     note = f"MNIST's test set; here: mean and 95 % interval, n = {n} seeds"
     names = list(table["design"].unique())
-    figure = style.figure("The errors of 1998, and ours", note, height=0.5 * len(names) + 1.4)
-    axes = figure.subplots()
-    for distortions, shift, fill in (("no", -0.12, "full"), ("yes", 0.12, "none")):
-        rows = table[table["distortions"] == distortions]
-        if rows.empty:
-            continue
-        y = np.array([names.index(name) for name in rows["design"]]) + shift
-        label = "with distortions" if distortions == "yes" else "without"
-        points = {"fillstyle": fill, "linestyle": ""}
-        published, errors = 100 * rows["published_error"], 100 * (1 - rows["mean"])
+    height = (0.5 * len(names), 1.4)
+    figure, (axes,) = style.panels("The errors of 1998, and ours", note, height=height)
+    for distortions, rows in table.groupby("distortions"):
+        distorted = distortions == "yes"
+        y = rows["design"].map(names.index) + (0.12 if distorted else -0.12)
+        label = "with distortions" if distorted else "without"
+        points = {"fillstyle": "none" if distorted else "full", "linestyle": ""}
+        published = 100 * rows["published_error"]
         axes.plot(published, y, "s", color="black", label=f"1998, {label}", **points)
-        half = [100 * (rows["high"] - rows["mean"]), 100 * (rows["mean"] - rows["low"])]
         points |= {"fmt": "o", "color": style.COLOURS[0], "capsize": 3}
-        axes.errorbar(errors, y, xerr=half, label=f"here, {label}", **points)
+        style.plot_errors(axes, rows, y, label=f"here, {label}", **points)
     axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xscale("log")
+    axes.set(ylim=(len(names) - 0.5, -0.5), xscale="log", xlabel="test error (%)")
     ticks = [0.3, 0.5, 0.7, 1, 2, 3, 5]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("test error (%)")
-    axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
     return figure
 

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
@@ -125,22 +125,37 @@ def print_others(results: Results, kinds: Sequence[Run]) -> None:
         print(wrapped(f"{text}recipe; {they} kept but not used"))
 
 
+def print_table(rows: Sequence[Mapping[str, object]]) -> None:
+    """Print rows in columns: the first column is left-aligned, the others right-aligned."""
+    if not rows:
+        return
+    table = pd.DataFrame(rows).astype(str)
+    first = table.columns[0]
+    width = max(len(first), *table[first].str.len())
+    table[first] = table[first].str.ljust(width)
+    text = table.rename(columns={first: first.ljust(width)}).to_string(index=False)
+    print("\n".join(line.rstrip() for line in text.splitlines()))
+
+
 def print_summary(runs: pd.DataFrame) -> None:
     """Print one line per design: accuracy with its interval, loss, size, time; no diverged runs."""
-    print(f"{'design':<14} {'n':>2} {'accuracy':>9} {'95 % interval':>16} {'loss':>8}", end="")
-    print(f" {'parameters':>11} {'train s':>8}")
+    lines = []
     for (design, _), rows in runs.groupby(["design", "recipe"], sort=False):
         good = converged(rows)
-        if good.empty:
-            print(f"{design:<14}  0  diverged")
-            continue
         mean = mean_interval(good["test_accuracy"])
         limits = interval(mean.low, mean.high) if mean.n > 1 else "(one seed)"
-        print(
-            f"{design:<14} {mean.n:>2} {percent(mean.mean):>7} % {limits:>16} "
-            f"{good['test_loss'].mean():>8.4f} {good['parameters'].iloc[0]:>11,} "
-            f"{good['train_seconds'].mean():>8.1f}"
+        lines.append(
+            {
+                "design": design,
+                "n": mean.n,
+                "accuracy": f"{percent(mean.mean)} %" if mean.n else "diverged",
+                "95 % interval": limits if mean.n else "",
+                "loss": f"{good['test_loss'].mean():.4f}",
+                "parameters": f"{rows['parameters'].iloc[0]:,}",
+                "train s": f"{rows['train_seconds'].mean():.1f}",
+            }
         )
+    print_table(lines)
 
 
 def print_not_learned(table: pd.DataFrame, guessing: float) -> None:
@@ -163,15 +178,20 @@ def print_differences(table: pd.DataFrame, baseline: str) -> None:
     if compared.empty:
         print(f"\ntoo few seeds to compare with {baseline}: use at least 5 seeds")
         return
-    method = compared["method"].iloc[0]
-    print(f"\n{'against ' + baseline:<14} {'points':>9} {'95 % interval':>18} {'p':>8} ({method})")
+    method, lines = compared["method"].iloc[0], []
     for row in others.itertuples():
-        if pd.isna(row.difference):
-            print(f"{row.design:<14}   {'too few seeds' if row.n else 'diverged'}")
-            continue
         limits = interval(row.difference_low, row.difference_high, least=-1, signed=True)
-        p = p_value(row.p)
-        print(f"{row.design:<14} {100 * row.difference:>+9.2f} {limits:>18} {p:>8}")
+        tested = pd.notna(row.difference)
+        lines.append(
+            {
+                f"against {baseline}": row.design,
+                "points": f"{100 * row.difference:+.2f}" if tested else "",
+                "95 % interval": limits if row.n else "diverged",
+                "p": p_value(row.p) if tested else "",
+            }
+        )
+    print(f"\n{method}:")
+    print_table(lines)
     if "Holm" in method and len(compared) > 1:
         print("(intervals have Bonferroni's correction, p-values Holm's, which is less strict)")
     similar = compared.loc[compared["p"] >= 0.05, "design"]
@@ -198,18 +218,23 @@ def print_effects(effects: pd.DataFrame) -> None:
     The column `chance` is the share of variance expected from a factor without any effect.
     `effects` has the columns factor, recipe and the fields of Effect.
     """
-    head = f"{'factor':<10} {'worst to best':<15} {'points':>6} {'95 % interval':>15}"
-    print(f"\n{head} eta^2 chance {'change per step':>16}")
     for recipe, rows in effects.groupby("recipe", sort=False):
-        print(f"recipe {recipe}, n = {rows['n'].min()}:")
-        for row in rows.itertuples():
-            step = f"{100 * row.slope:+.2f}, p {p_value(row.slope_p)}"
-            step = step if pd.notna(row.slope) else ""  # levels without an order
-            print(
-                f"{row.factor:<10} {f'{row.worst} to {row.best}':<15} {100 * row.range:>6.2f} "
-                f"{interval(row.low, row.high):>15} {row.eta_squared:>5.2f} "
-                f"{row.by_chance:>6.2f} {step:>16}".rstrip()
-            )
+        print(f"\nrecipe {recipe}, n = {rows['n'].min()}:")
+        print_table(
+            [
+                {
+                    "factor": row.factor,
+                    "worst to best": f"{row.worst} to {row.best}",
+                    "points": f"{100 * row.range:.2f}",
+                    "95 % interval": interval(row.low, row.high),
+                    "eta^2": f"{row.eta_squared:.2f}",
+                    "chance": f"{row.by_chance:.2f}",
+                    "per step": f"{100 * row.slope:+.2f}" if pd.notna(row.slope) else "",
+                    "p": p_value(row.slope_p) if pd.notna(row.slope) else "",
+                }
+                for row in rows.itertuples()
+            ]
+        )
 
 
 def print_classes(classes: pd.DataFrame) -> None:
@@ -217,15 +242,21 @@ def print_classes(classes: pd.DataFrame) -> None:
     for (design, _), rows in classes.groupby(["design", "recipe"], sort=False):
         n, first = rows["seed"].nunique(), rows["seed"].min()
         print(f"\n{design}, by class: seed {first}, then mean and sd of {n} seeds")
-        print(f"{'class':<10} {'correct':>8} {'total':>6} {'accuracy':>9} {'mean':>9} {'sd':>7}")
         seed = rows[rows["seed"] == first].set_index("class")
-        for row in summarise(rows, ["class"], "accuracy").to_dict("records"):
-            one = seed.loc[row["class"]]
-            sd = f"{100 * row['sd']:>5.1f} %" if n > 1 else "      -"
-            print(
-                f"{row['class']:<10} {one['correct']:>8} {one['total']:>6} "
-                f"{100 * one['accuracy']:>7.1f} % {100 * row['mean']:>7.1f} % {sd}"
-            )
+        means = summarise(rows, ["class"], "accuracy").set_index("class")
+        print_table(
+            [
+                {
+                    "class": name,
+                    "correct": row["correct"],
+                    "total": row["total"],
+                    "accuracy": f"{100 * row['accuracy']:.1f} %",
+                    "mean": f"{100 * means['mean'][name]:.1f} %",
+                    "sd": f"{100 * means['sd'][name]:.1f} %" if n > 1 else "",
+                }
+                for name, row in seed.iterrows()
+            ]
+        )
 
 
 def print_closing(

@@ -180,6 +180,9 @@ def test_another_data_set_in_mnists_format_and_a_path_with_a_tilde(
     images, labels = load("letters", folder).train
     assert torch.equal(images, torch.arange(60, dtype=torch.uint8).view(3, 1, 4, 5))
     assert labels.dtype == torch.int64 and labels.tolist() == [0, 1, 2]
+    monkeypatch.setitem(BASES, "letters", base._replace(classes=("a", "b")))
+    with pytest.raises(LabError, match="letters has the label 2, but only 2 classes"):
+        load("letters", folder)
 
 
 def test_every_part_moves_to_shared_memory(digits: Dataset) -> None:

@@ -6,8 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import add_run
+from torch import Tensor, nn
 
 import part1_explore_depth
+from common import LabError
+from common.models.design import Design, check_design
 from common.models.networks import CIFAR_COLUMNS, cifar_design
 from common.results.store import Results
 from common.training.loop import Run
@@ -115,3 +118,19 @@ def test_an_added_argument_does_not_mix_with_another_factor(tmp_path: Path) -> N
     assert set(selected["design"]) == {"7"}
     undone = Results(tmp_path, NAME, CIFAR_COLUMNS)  # the argument is removed from the code again
     assert set(undone.select([plain])["design"]) == {"7"} and plain in undone
+
+
+class Typo(nn.Module):
+    """A student's network with a typo in `forward`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.F5(x)
+
+
+def test_a_typo_in_a_network_is_one_line_with_its_place() -> None:
+    with pytest.raises(LabError) as failure:
+        check_design(Design("typo", Typo))
+    message = str(failure.value)
+    assert message.startswith(f"design typo fails in {__file__}, line ")
+    assert "AttributeError: 'Typo' object has no attribute 'F5'" in message
+    assert "\n" not in message

@@ -55,9 +55,9 @@ class BatchNorm(CifarCNN):
 class Optional(CifarCNN):
     """With an option that is off."""
 
-    def __init__(self) -> None:
+    def __init__(self, off: nn.Module) -> None:
         super().__init__()
-        self.C1_norm = nn.Identity()
+        self.C1_norm = off
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.S2(self.C1_act(self.C1_norm(self.C1(x))))
@@ -177,7 +177,10 @@ def test_names_and_random_weights_do_not_count() -> None:
     torch.manual_seed(1)
     first = of(CifarCNN)
     torch.manual_seed(2)
-    assert of(CifarCNN) == first == of(partial(CifarCNN, c1=6)) == of(Renamed) == of(Optional)
+    assert of(CifarCNN) == first == of(partial(CifarCNN, c1=6)) == of(Renamed)
+    for off in (nn.Identity(), nn.Dropout(0.0)):
+        assert of(partial(Optional, off)) == first
+    assert of(partial(Optional, nn.Dropout(0.1))) != first
     assert of(CifarCNN, replace(TUTORIAL, name="other")) == first
     assert fingerprint(cifar_design("x"), TUTORIAL, HALF) == first
     assert torch.initial_seed() == 2  # no random number is used

@@ -1,5 +1,7 @@
 """The network of 1998 against the paper's own numbers, and against plainer computations."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -20,7 +22,15 @@ def test_parameters_are_the_papers_layer_by_layer() -> None:
 
 
 def test_connections_are_the_papers() -> None:
-    counts = lenet1998.connections()
+    """Every output has the parameters of its layer; sub-sampling has one weight for four inputs."""
+    counts = {}
+    for row in layer_table(LENET5_1998):
+        maps, *sides = map(int, row.output.split("x"))
+        positions = math.prod(sides)
+        counts[row.layer] = row.parameters * positions
+        if row.layer in ("S2", "S4"):
+            counts[row.layer] = maps * positions * (4 + 1)
+    counts["output"] = 10 * 84  # the codes are no parameters
     assert [counts[name] for name in ("C1", "S2", "C3", "S4")] == [122304, 5880, 151600, 2000]
     assert sum(counts.values()) == 340908
     text = lenet1998.connections_text()
@@ -73,13 +83,13 @@ def test_subsampling_is_a_coefficient_times_the_sum_plus_a_bias() -> None:
 
 
 def test_the_score_is_minus_the_squared_distance_to_the_code() -> None:
-    x = 1.7 * torch.randn(5, 84)
-    expected = -torch.cdist(x, lenet1998.codes()).square()
-    torch.testing.assert_close(lenet1998.RadialBasis()(x), expected, rtol=1e-4, atol=1e-3)
+    layer, x = lenet1998.RadialBasis(), 1.7 * torch.randn(5, 84)
+    expected = -torch.cdist(x, layer.codes).square()
+    torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-3)
 
 
 def test_the_codes_are_ten_bitmaps_that_differ() -> None:
-    codes = lenet1998.codes()
+    codes = lenet1998.RadialBasis().codes
     assert codes.shape == (10, 84)
     assert set(codes.unique().tolist()) == {-1.0, 1.0}
     distance = torch.cdist(codes, codes).square() + 1000 * torch.eye(10)

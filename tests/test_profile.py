@@ -19,6 +19,7 @@ from common.data.datasets import load
 from common.inference import timing
 from common.inference.summary import verdict
 from common.inference.tables import read, select
+from common.models.networks import mlp_design
 from common.results.store import Results
 from common.settings import Settings
 from common.training.loop import Run
@@ -156,7 +157,8 @@ def test_measurements_of_another_processor_are_not_mixed_in(
     here = pd.read_csv(path, dtype=str, keep_default_na=False)
     elsewhere = here.assign(device="cpu Z80")
     pd.concat([elsewhere, here]).to_csv(path, index=False)
-    rows = select(read(tmp_path, "part2_profile_quick"), "synthetic-digits", ["30"], "cpu")
+    runs = [Run(mlp_design(30), SHORT, "synthetic-digits")]
+    rows = select(read(tmp_path, "part2_profile_quick"), runs, "cpu")
     assert set(rows["device"]) == set(here["device"])
     elsewhere.to_csv(path, index=False)
     argv = ["--synthetic", "--quick", "--plot-only", "--results-dir", str(tmp_path)]

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 import part2_profile
 from common import LabError
-from common.inference import figures, memory, profiling, timing
-from common.inference.plan import Plan
-from common.inference.processes import in_fresh_processes
-from common.inference.variants import VARIANTS, UnavailableError
+from common.inference import figures, profiling, timing
+from common.inference.measurement import in_fresh_processes
+from common.inference.plan import VARIANTS, Plan
 from common.models.design import Design, layer_table, leaves, totals
 from common.models.networks import LENET5, mlp_design
 
@@ -28,7 +27,7 @@ def outputs(network: nn.Module, x: Tensor) -> list[int]:
             sizes.append(output.numel())
 
     hooks = [module.register_forward_hook(count) for _, module in leaves(network)]
-    memory.call(network.eval(), x)
+    profiling.call(network.eval(), x)
     for hook in hooks:
         hook.remove()
     return sizes
@@ -44,14 +43,14 @@ def test_activations_hold_at_least_input_and_output_of_a_layer(design: Design, i
     network, x = design.build(), torch.rand(images, *design.image)
     sizes = outputs(network, x)
     least = 4 * max(a + b for a, b in zip([0, *sizes], sizes, strict=False))
-    peak = memory.peak_of_allocations(network, x)
+    peak = profiling.peak_of_allocations(network, x)
     assert least <= peak <= 4 * (sum(sizes) + totals(design)[0]) + 4 * x.numel() * 40
 
 
 def test_activations_of_an_mlp_by_hand() -> None:
-    """At the peak, 300 sums and their 300 ReLU outputs are in memory."""
+    """At the peak, 300 sums and their 300 ReLU outputs are in profiling."""
     network, x = mlp_design(300, 100).build().eval(), torch.rand(64, 1, 28, 28)
-    assert memory.peak_of_allocations(network, x) == 64 * (300 + 300) * 4
+    assert profiling.peak_of_allocations(network, x) == 64 * (300 + 300) * 4
 
 
 def test_traffic_by_hand() -> None:
@@ -76,56 +75,54 @@ class Watched(nn.Module):
 
 def test_time_is_measured_without_the_profiler_and_in_inference_mode() -> None:
     model, x = Watched(), torch.rand(1, 4)
-    latency = timing.latency(model, x, threads=1, calls=50)
-    seconds = timing.median_seconds(model, x, threads=1, at_least=0.01)
+    latency = timing.times(model, x, threads=1, calls=50, at_least=0.01)
+    seconds = timing.times(model, x.expand(2, 4), threads=1, calls=50, at_least=0.01)["seconds"]
     assert not any(model.profiled) and all(model.inference)
     assert len(model.profiled) > 100  # a warm-up before each of the 50 calls, too
     assert 0 < latency["seconds"] <= latency["p90_seconds"] <= latency["p99_seconds"]
     assert seconds > 0
-    profiling.profile_calls(model, x, leaves(model))
+    profiling.record(leaves(model))
+    profiling.profile_calls(model, x)
     assert any(model.profiled)
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
 def test_the_profiler_changes_no_prediction_and_sees_every_layer(design: Design) -> None:
     network, x = design.build().eval(), torch.rand(8, *design.image)
-    before = memory.call(network, x)
-    calls = profiling.profile_calls(network, x, leaves(network))
-    assert torch.equal(memory.call(network, x), before)
-    assert not any(module._forward_hooks for module in network.modules())
-    layers = {row["layer"]: row["seconds"] for row in calls.layers}
-    assert set(layers) == {layer.layer for layer in layer_table(design)}
-    assert all(seconds > 0 for seconds in layers.values())
-    operators = {row["operator"]: row["calls"] for row in calls.operators}
-    linear = sum(isinstance(module, nn.Linear) for module in network.modules())
-    assert operators["aten::addmm"] == linear
-    assert all(name.startswith("aten::") for name in operators)
+    before = profiling.call(network, x)
+    profiling.record(leaves(network))
+    operators, layers, _ = profiling.profile_calls(network, x)
+    assert torch.equal(profiling.call(network, x), before)
+    assert set(layers["layer"]) == {layer.layer for layer in layer_table(design)}
+    assert (layers["seconds"] > 0).all()
+    calls = operators.set_index("operator")["calls"]
+    assert calls["aten::addmm"] == sum(isinstance(m, nn.Linear) for m in network.modules())
+    assert calls.index.str.startswith("aten::").all()
 
 
 def test_layers_of_a_variant_that_wraps_the_network_are_one() -> None:
     plan = Plan("cpu", ["channels-last", "bfloat16"], [1, 4], [1], calls=1, seconds=0.01)
-    profiles = [
-        profiling.measure(LENET5.build(), LENET5, variant, plan) for variant in plan.variants
-    ]
-    layers = [[row["layer"] for row in profile.calls[1].layers] for profile in profiles]
-    assert layers == [[layer.layer for layer in layer_table(LENET5)], ["all"]]
+    names = [layer.layer for layer in layer_table(LENET5)]
+    for variant, expected in zip(plan.variants, (names, ["all"]), strict=True):
+        profile = profiling.measure(LENET5.build(), LENET5, variant, plan)
+        assert profile.layers["layer"].tolist() == expected
 
 
 def test_variants_predict_the_same_or_nearly() -> None:
     torch.manual_seed(0)
     x = torch.rand(4, 1, 28, 28)
     network = LENET5.build().eval()
-    expected = memory.call(network, x)
+    expected = profiling.call(network, x)
     for name, tolerance in (("plain", 0), ("channels-last", 1e-5), ("bfloat16", 0.05)):
         again = LENET5.build().eval()
         again.load_state_dict(network.state_dict())
-        scores = memory.call(VARIANTS[name](again), x)
+        scores = profiling.call(VARIANTS[name](again), x)
         assert scores.dtype == torch.float32
         torch.testing.assert_close(scores, expected, rtol=0, atol=tolerance)
 
 
 def test_the_reason_for_a_missing_variant_is_reported() -> None:
-    with pytest.raises(UnavailableError, match="no convolutions"):
+    with pytest.raises(LabError, match="no convolutions"):
         VARIANTS["channels-last"](mlp_design(30).build())
 
 

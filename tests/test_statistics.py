@@ -107,10 +107,15 @@ def test_three_seeds_cannot_show_a_difference_of_one_point() -> None:
     assert comparison.differences(values, "base")["other"].p > 0.3
 
 
+def effect_of(ordered: bool = False, **levels: np.ndarray) -> effects.Effect:
+    accuracies = pd.Series(levels, name="test_accuracy").explode()
+    return effects.effect(accuracies.rename_axis("level").reset_index(), "level", ordered)
+
+
 def test_an_effect_is_its_range_with_tukeys_interval() -> None:
     """Two levels: Tukey's interval of their difference is Student's."""
     a, b = np.array([24.5, 23.5, 26.4, 27.1, 29.9]), np.array([28.4, 34.2, 29.5, 32.2, 30.1])
-    effect = effects.effect({"a": a, "b": b}, ordered=False)
+    effect = effect_of(a=a, b=b)
     student = stats.ttest_ind(b, a).confidence_interval()
     assert effect.range == pytest.approx(b.mean() - a.mean())
     assert (effect.low, effect.high) == pytest.approx((student.low, student.high), rel=1e-4)
@@ -133,7 +138,7 @@ def test_the_interval_of_one_pair_is_scipys(equal: bool) -> None:
 def test_eta_squared_by_hand() -> None:
     a, b = np.array([1.0, 3.0]), np.array([5.0, 7.0])
     assert effects.eta_squared([a, b]) == pytest.approx(16 / 20)
-    line = effects.effect({"1": a, "2": b}, ordered=True)
+    line = effect_of(ordered=True, first=a, second=b)
     assert line.slope == pytest.approx(4)
 
 
@@ -165,8 +170,8 @@ def test_equal_gains_rarely_differ() -> None:
 
 def test_constant_accuracies_have_no_shares() -> None:
     constant = np.full((4, 4, 3), 0.1)
-    assert all(np.isnan(share) for share in effects.eta_squared_two(constant).values())
-    flat = effects.effect({"a": constant[0, 0], "b": constant[0, 1]}, ordered=False)
+    assert np.isnan(effects.eta_squared_two(constant)).all()
+    flat = effect_of(a=constant[0, 0], b=constant[0, 1])
     assert np.isnan(flat.eta_squared) and (flat.range, flat.low, flat.high) == (0, 0, 0)
     assert intervals.mean_interval([0.1] * 3).sd == 0
     uneven = {"a": seeds([0.1] * 3), "b": seeds([0.1] * 5)}
@@ -176,7 +181,7 @@ def test_constant_accuracies_have_no_shares() -> None:
 def test_a_factor_without_effect_has_the_share_expected_by_chance() -> None:
     rng = np.random.default_rng(0)
     samples = [rng.normal(size=3) for _ in range(4)]
-    by_chance = effects.effect({str(i): s for i, s in enumerate(samples)}, False).by_chance
+    by_chance = effect_of(**{str(i): sample for i, sample in enumerate(samples)}).by_chance
     assert by_chance == pytest.approx(3 / 11)
     shares = [effects.eta_squared(list(rng.normal(size=(4, 3)))) for _ in range(2000)]
     assert np.mean(shares) == pytest.approx(by_chance, abs=0.015)
@@ -236,11 +241,10 @@ def test_shares_of_a_grid_by_hand() -> None:
     cells = np.array([[0.0, 1.0], [2.0, 3.0]])
     values = cells[..., None] + np.array([-0.5, 0.5])
     shares = effects.eta_squared_two(values)
-    expected = {"rows": 8 / 12, "columns": 2 / 12, "interaction": 0, "seeds": 2 / 12}
-    assert shares == pytest.approx(expected)
+    assert shares == pytest.approx([8 / 12, 2 / 12, 0, 2 / 12])  # rows, columns, both, seeds
     values[1, 1] += 4
-    assert effects.eta_squared_two(values)["interaction"] > 0.1
-    assert sum(effects.eta_squared_two(values).values()) == pytest.approx(1)
+    shares = effects.eta_squared_two(values)
+    assert shares[2] > 0.1 and sum(shares) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("n", [3, 10])

@@ -6,7 +6,6 @@ Images stay 8-bit until a batch needs them: a quarter of the memory of float32, 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from os.path import expanduser
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,24 +41,24 @@ class Examples(NamedTuple):
     images: Tensor  # uint8 (N, C, H, W), 0 is black
     labels: Tensor  # int64 (N,), an index into Dataset.classes
 
+    def rows(self, mask: Tensor) -> "Examples":
+        """The examples that `mask`, bool (N,), selects."""
+        return Examples(self.images[mask], self.labels[mask])
+
 
 Parts = tuple[Examples, Examples]  # training and test part
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set, split for training and testing.
-
-    `normalisation` is the (mean, standard deviation) of a pixel in [0, 1]. `variations` are other
-    test sets, by name.
-    """
+    """A data set, split for training and testing."""
 
     name: str
     classes: tuple[str, ...]
-    normalisation: tuple[float, float]
+    normalisation: tuple[float, float]  # (mean, standard deviation) of a pixel in [0, 1]
     train: Examples
     test: Examples
-    variations: dict[str, Examples] = field(default_factory=dict)
+    variations: dict[str, Examples] = field(default_factory=dict)  # other test sets, by name
 
     def normalised(self, images: Tensor) -> Tensor:
         """uint8 images of any shape as float32: the same numbers as ToTensor and Normalize."""
@@ -72,9 +71,8 @@ class Dataset:
 
     def mapped(self, change: Callable[[Examples], Examples]) -> "Dataset":
         """The data set with `change` applied to training part, test part and variations."""
-        variations = {name: change(part) for name, part in self.variations.items()}
-        train, test = change(self.train), change(self.test)
-        return replace(self, train=train, test=test, variations=variations)
+        others = {name: change(part) for name, part in self.variations.items()}
+        return replace(self, train=change(self.train), test=change(self.test), variations=others)
 
     def share_memory(self) -> "Dataset":
         """Move the tensors to shared memory, so that worker processes need no copies."""
@@ -112,12 +110,12 @@ def read_cifar10(data_dir: Path) -> Parts:
 
 
 class Base(NamedTuple):
-    """A data set before it is split or changed. Without a `source`, nothing is downloaded."""
+    """A data set before it is split or changed."""
 
     classes: tuple[str, ...]
     normalisation: tuple[float, float]
     read: Callable[[Path], Parts]  # from the data folder
-    source: Callable[[], download.Source] | None = None
+    source: Callable[[], download.Source] | None = None  # None: nothing is downloaded
 
 
 BASES = {
@@ -136,11 +134,7 @@ def dataset_name(base: str, split: str = "standard") -> str:
 
 
 def parse_name(name: str) -> tuple[Base, str | None, str | None]:
-    """The base of a data set's name, its split, and its change (`permuted` or `10-percent`).
-
-    Raises:
-        ValueError: there is no such data set.
-    """
+    """A name's base, split or None, and change (`permuted`, `10-percent`) or None."""
     bases, splits = "|".join(BASES), "|".join(SPLITS)
     changes = r"permuted|(?:[1-9]\d?|100)-percent"
     match = re.fullmatch(f"({bases})(?:-({splits}))?(?:-({changes}))?", name)
@@ -157,53 +151,53 @@ def normalisation_of(name: str) -> tuple[float, float]:
 def present(name: str, data_dir: Path) -> bool:
     """Whether the data set `name` can be loaded without a download."""
     source = parse_name(name)[0].source
-    return source is None or source().folder(Path(expanduser(data_dir))) is not None
+    return source is None or source().folder(data_dir.expanduser()) is not None
 
 
 def load(name: str, data_dir: Path, shifts: bool = False) -> Dataset:
     """The data set `name`, for example `mnist`, `mnist-75-25`, `cifar10-validation-permuted`.
 
-    Args:
-        name: one of BASES, one of SPLITS or none, and `permuted`, `10-percent` or none.
-        data_dir: folder with MNIST/raw and cifar-10-batches-py; missing files are downloaded.
-        shifts: add the test images shifted by SHIFTS pixels as variations.
-
-    Raises:
-        LabError: the data is missing and cannot be downloaded, or a file is damaged.
-        ValueError: there is no such data set.
+    Missing files are downloaded to `data_dir`. `shifts` adds variations: the test images shifted by
+    SHIFTS pixels. LabError: data is missing and cannot be downloaded, or is damaged. ValueError:
+    there is no such data set.
     """
     from common.data.transforms import fewer, permuted, with_shifts  # this module imports Dataset
 
     base, split, change = parse_name(name)
-    folder = Path(expanduser(data_dir))
+    folder = data_dir.expanduser()
     if base.source:
         folder = download.obtain(base.source(), folder)
     train, test = (Examples(*part) for part in base.read(folder))
     label = max(int(part.labels.max()) for part in (train, test))
     if label >= len(base.classes):
         raise LabError(f"{name} has the label {label}, but only {len(base.classes)} classes")
-    if split == "validation":
+    if split:
+        if split != "validation":
+            train = Examples(*map(torch.cat, zip(train, test, strict=True)))
         train, test = stratified(train, SPLITS[split])
-    elif split:
-        everything = Examples(*(torch.cat(pair) for pair in zip(train, test, strict=True)))
-        train, test = stratified(everything, SPLITS[split])
     dataset = Dataset(name, base.classes, base.normalisation, train, test)
     if shifts:
         dataset = with_shifts(dataset, SHIFTS)
     if change == "permuted":
-        return permuted(dataset)
-    return fewer(dataset, int(change.removesuffix("-percent"))) if change else dataset
+        dataset = permuted(dataset)
+    elif change:
+        dataset = fewer(dataset, int(change.removesuffix("-percent")))
+    return dataset
 
 
 def stratified(examples: Examples, every: int) -> Parts:
-    """Split into training and test part: every `every`-th example of each class is for testing.
+    """Split into training and test part: every `every`-th example of each class is for testing."""
+    is_test = torch.zeros(len(examples.labels), dtype=torch.bool)
+    is_test[torch.cat(by_class(examples.labels))[every - 1 :: every]] = True
+    return examples.rows(~is_test), examples.rows(is_test)
 
-    The order is random from a fixed seed, so the split is the same for every run and machine.
-    """
-    generator = torch.Generator().manual_seed(SPLIT_SEED)
-    order = torch.randperm(len(examples.labels), generator=generator)
-    by_class = order[examples.labels[order].argsort(stable=True)]
-    is_test = torch.zeros(len(order), dtype=torch.bool)
-    is_test[by_class[every - 1 :: every]] = True
-    train, test = (Examples(*(part[rows] for part in examples)) for rows in (~is_test, is_test))
-    return train, test
+
+def fixed_order(count: int) -> Tensor:
+    """The numbers below `count` in a random order, the same for every run and machine."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(SPLIT_SEED))
+
+
+def by_class(labels: Tensor) -> tuple[Tensor, ...]:
+    """The rows of each class, in the fixed random order."""
+    order = fixed_order(len(labels))
+    return order[labels[order].argsort(stable=True)].split(labels.bincount().tolist())

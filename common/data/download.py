@@ -45,13 +45,8 @@ class Source:
     archives: tuple[Archive, ...]
 
     def folder(self, data_dir: Path) -> Path | None:
-        """The folder with all files or their archives; None if there is none.
-
-        `data_dir`, its subfolder `data` and two parent folders are searched: `data/MNIST/raw` works
-        too.
-        """
-        folders = (data_dir, data_dir / "data", *data_dir.resolve().parents[:2])
-        for folder in folders:
+        """The folder with all files or archives: `data_dir`, its subfolder `data`, or a parent."""
+        for folder in (data_dir, data_dir / "data", *data_dir.resolve().parents[:2]):
             if all(not part.missing(folder) or part.packed(folder) for part in self.archives):
                 return folder
         return None
@@ -69,9 +64,9 @@ def mnist_source() -> Source:
     )
     archives = []
     for (name, md5), file_md5 in zip(MNIST.resources, sums, strict=True):
+        files = {f"MNIST/raw/{name.removesuffix('.gz')}": file_md5}
         urls = tuple(mirror + name for mirror in MNIST.mirrors)
-        path = f"MNIST/raw/{name}"
-        archives.append(Archive(path, md5, urls, {path.removesuffix(".gz"): file_md5}))
+        archives.append(Archive(f"MNIST/raw/{name}", md5, urls, files))
     return Source("MNIST", tuple(archives))
 
 
@@ -93,8 +88,7 @@ def cifar10_source() -> Source:
 def obtain(source: Source, data_dir: Path) -> Path:
     """Unpack or download missing files of `source`, check every file; returns their folder.
 
-    Raises:
-        LabError: a file is missing and cannot be downloaded, or its MD5 sum is wrong.
+    LabError: a file is missing and cannot be downloaded, or its MD5 sum is wrong.
     """
     local = source.folder(data_dir)
     folder = local or data_dir

@@ -1,9 +1,8 @@
 """Built-in images, for a first try without a download and for tests.
 
-Digits are drawn in matplotlib's fonts. Objects are coloured shapes and textures on a random
-background. A seed generates them in under three seconds. They have the image sizes of MNIST and
-CIFAR-10. Positions vary, so that single pixels carry little information. Accuracies on these images
-differ from accuracies on real images and do not answer the lab's questions.
+Digits in matplotlib's fonts have the size of MNIST's images. Coloured shapes and textures on random
+backgrounds have the size of CIFAR-10's. Positions vary: single pixels carry little information.
+Accuracies on these images do not answer the lab's questions.
 """
 
 import functools
@@ -46,37 +45,31 @@ OBJECTS = tuple(SHAPES)
 @functools.cache
 def digits(seed: int = 0, train: int = 12000, test: int = 2000) -> tuple[Part, Part]:
     """Training and test part: grey 28 x 28 digits in ten classes of equal size."""
-    generator = torch.Generator().manual_seed(seed)
-    glyphs = _glyphs()  # (fonts, 10, GLYPH, GLYPH)
-
-    def images(labels: Tensor) -> Tensor:
-        fonts = torch.randint(len(FONTS), labels.shape, generator=generator)
-        return _distorted(glyphs[fonts, labels].unsqueeze(1), generator)
-
-    return _part(images, train), _part(images, test)
+    return _parts(_digits, seed, train, test)
 
 
 @functools.cache
 def objects(seed: int = 0, train: int = 10000, test: int = 2000) -> tuple[Part, Part]:
     """Training and test part: colour 32 x 32 images of OBJECTS, ten classes of equal size."""
+    return _parts(_objects, seed, train, test)
+
+
+def _parts(images: Callable[..., Tensor], seed: int, train: int, test: int) -> tuple[Part, Part]:
+    """`images` turns labels into float images in [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
 
-    def images(labels: Tensor) -> Tensor:
-        return _scenes(labels, generator)
+    def part(count: int) -> Part:
+        labels = torch.arange(count) % 10
+        return (images(labels, generator) * 255).round().to(torch.uint8), labels
 
-    return _part(images, train), _part(images, test)
-
-
-def _part(images: Callable[[Tensor], Tensor], count: int) -> Part:
-    """`count` examples; `images` turns labels into float images in [0, 1]."""
-    labels = torch.arange(count) % 10
-    return (images(labels) * 255).round().to(torch.uint8), labels
+    return part(train), part(test)
 
 
+@functools.cache
 def _glyphs() -> Tensor:
-    """Every digit in every font, blurred so that a threshold sets the width of its strokes.
+    """Every digit in every font, float32 (fonts, 10, GLYPH, GLYPH) in [0, 1].
 
-    Returns float32 (fonts, 10, GLYPH, GLYPH) in [0, 1].
+    They are blurred, so that a threshold sets the width of the strokes.
     """
     from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
@@ -95,12 +88,13 @@ def _glyphs() -> Tensor:
     return result / result.amax((2, 3), keepdim=True)  # without this, thin strokes would vanish
 
 
-def _distorted(glyphs: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift, rotate, scale, thin or thicken glyphs (N, 1, GLYPH, GLYPH), and add noise.
+def _digits(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """One glyph per label: shifted, rotated, scaled, thinner or thicker, with noise.
 
     Returns float32 (N, 1, 28, 28) in [0, 1].
     """
-    count = len(glyphs)
+    count = len(labels)
+    glyphs = _glyphs()[torch.randint(len(FONTS), (count,), generator=generator), labels]
     angle = _uniform(-0.15, 0.15, (count,), generator)  # radians
     slant = _uniform(-0.15, 0.15, (count,), generator)
     width, height = _uniform(0.85, 1.25, (count, 2), generator).T  # above 1 shrinks
@@ -109,14 +103,14 @@ def _distorted(glyphs: Tensor, generator: torch.Generator) -> Tensor:
     x = torch.stack([cos * width, -sin * width + slant, right], 1)
     y = torch.stack([sin * height, cos * height, down], 1)
     grid = F.affine_grid(torch.stack([x, y], 1), [count, 1, 28, 28], align_corners=False)
-    ink = F.grid_sample(glyphs, grid, align_corners=False)
+    ink = F.grid_sample(glyphs.unsqueeze(1), grid, align_corners=False)
     threshold = _uniform(0.25, 0.55, (count, 1, 1, 1), generator)
     strength = _uniform(0.7, 1.0, (count, 1, 1, 1), generator)
     ink = strength * torch.sigmoid((ink - threshold) * 14)
     return (ink + 0.08 * torch.randn(ink.shape, generator=generator)).clamp(0, 1)
 
 
-def _scenes(labels: Tensor, generator: torch.Generator) -> Tensor:
+def _objects(labels: Tensor, generator: torch.Generator) -> Tensor:
     """One scene per label: its object in one colour on a background of other colours.
 
     Returns float32 (N, 3, 32, 32) in [0, 1].

@@ -1,7 +1,4 @@
-"""Image transforms: random ones for training, fixed ones to test what a network learned.
-
-No function changes its argument.
-"""
+"""Image transforms: random ones for training, fixed ones to test what a network learned."""
 
 from dataclasses import replace
 
@@ -9,9 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common.data.datasets import SPLIT_SEED, Dataset, Examples
-
-DIRECTIONS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # rows down, columns to the right
+from common.data.datasets import Dataset, Examples, by_class, fixed_order
 
 # Augmentation: uint8 images (N, C, H, W) and random numbers in, images of the same shape out.
 
@@ -19,8 +14,8 @@ DIRECTIONS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # rows down, columns to the rig
 def flip_and_shift(images: Tensor, random: torch.Generator, pixels: int = 2) -> Tensor:
     """Mirror a random half of the images; shift each image by up to `pixels` in both directions.
 
-    Reflection fills the border. Flip and shift both select rows and columns, so one `gather` does
-    both: 2 ms for 1,024 CIFAR-10 images; training on them takes 100 ms.
+    Reflection fills the border. One `gather` selects rows and columns of both: 2 ms for 1,024
+    CIFAR-10 images; training on them takes 100 ms.
     """
     count, channels, height, width = images.shape
     down, right = torch.randint(-pixels, pixels + 1, (2, count, 1), generator=random)
@@ -49,15 +44,14 @@ def distort(
 ) -> Tensor:
     """Distort each image by its own random affine map, as in the paper of 1998, and by waves.
 
-    The affine map shifts by up to `shift` pixels in both directions, scales by up to 1 + `scale`,
-    squeezes (narrower and higher, or wider and lower) by up to 1 + `squeeze`, and shears
-    horizontally by up to `shear` pixels per row. Each amount is uniform and symmetric. The border
-    is filled with 0. The paper does not give the amounts; on held-out digits half of these amounts
-    gives about the same accuracy.
+    It shifts by up to `shift` pixels in both directions, scales by up to 1 + `scale`, squeezes
+    (narrower and higher, or wider and lower) by up to 1 + `squeeze`, and shears horizontally by up
+    to `shear` pixels per row, all uniform and symmetric. The border is filled with 0. The paper
+    does not give the amounts; on held-out digits half of these gives about the same accuracy.
 
     `wave` (standard deviation in pixels) also displaces every pixel, and its neighbours almost
-    equally. Source of this elastic distortion: Simard, Steinkraus, Platt, Best practices for
-    convolutional neural networks applied to visual document analysis, 2003.
+    equally: Simard, Steinkraus, Platt, Best practices for convolutional neural networks applied to
+    visual document analysis, 2003.
     """
     count, _, height, width = images.shape
 
@@ -78,10 +72,7 @@ def distort(
 
 
 def smooth_noise(count: int, height: int, width: int, random: torch.Generator) -> Tensor:
-    """Normal random fields of variance 1, float32 (count, height, width): smoothed white noise.
-
-    The Gaussian has a sigma of 4 pixels, as in Simard, Steinkraus and Platt.
-    """
+    """Noise of variance 1, float32 (count, height, width), smoothed by a Gaussian of 4 pixels."""
 
     def gaussian(size: int) -> Tensor:
         index = torch.arange(size, dtype=torch.float32)
@@ -92,8 +83,7 @@ def smooth_noise(count: int, height: int, width: int, random: torch.Generator) -
     return gaussian(height) @ noise @ gaussian(width).T
 
 
-# Transforms of data sets, the same for every run and machine: they show whether a network uses the
-# geometry of images.
+# Transforms of data sets, the same for every run: they show whether a network uses geometry.
 
 
 def with_shifts(dataset: Dataset, pixels: range) -> Dataset:
@@ -106,8 +96,7 @@ def with_shifts(dataset: Dataset, pixels: range) -> Dataset:
 def shifted(images: Tensor, pixels: int) -> Tensor:
     """Shift images right, down, left and up in turn; the border is filled with 0 (black)."""
     result = torch.empty_like(images)
-    for turn, (down, right) in enumerate(DIRECTIONS):
-        down, right = down * pixels, right * pixels
+    for turn, (down, right) in enumerate(((0, pixels), (pixels, 0), (0, -pixels), (-pixels, 0))):
         # Negative padding crops: add `right` columns on the left, remove `right` on the right.
         result[turn::4] = F.pad(images[turn::4], (right, -right, down, -down))
     return result
@@ -115,22 +104,15 @@ def shifted(images: Tensor, pixels: int) -> Tensor:
 
 def permuted(dataset: Dataset) -> Dataset:
     """Shuffle the pixels in one fixed order for all images, so that neighbours are separated."""
-    generator = torch.Generator().manual_seed(SPLIT_SEED)
-    order = torch.randperm(dataset.train.images[0, 0].numel(), generator=generator)
-
-    def permute(part: Examples) -> Examples:
-        return Examples(part.images.flatten(2)[..., order].view_as(part.images), part.labels)
-
-    return dataset.mapped(permute)
+    order = fixed_order(dataset.train.images[0, 0].numel())
+    return dataset.mapped(
+        lambda part: part._replace(images=part.images.flatten(2)[..., order].view_as(part.images))
+    )
 
 
 def fewer(dataset: Dataset, percent: int) -> Dataset:
     """Use `percent` of the training images of each class; larger subsets contain smaller ones."""
-    labels = dataset.train.labels
-    generator = torch.Generator().manual_seed(SPLIT_SEED)
-    order = torch.randperm(len(labels), generator=generator)
-    rows = torch.zeros(len(labels), dtype=torch.bool)
-    for label in range(len(dataset.classes)):
-        of_class = order[labels[order] == label]
+    rows = torch.zeros(len(dataset.train.labels), dtype=torch.bool)
+    for of_class in by_class(dataset.train.labels):
         rows[of_class[: round(len(of_class) * percent / 100)]] = True
-    return replace(dataset, train=Examples(*(part[rows] for part in dataset.train)))
+    return replace(dataset, train=dataset.train.rows(rows))

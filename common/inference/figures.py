@@ -3,7 +3,8 @@
 The figures show plain networks on one thread, except `latency_by_images` and `variants`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -26,19 +27,35 @@ def note(rows: pd.DataFrame, more: str) -> str:
 
 def by_design(rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
     """The rows of every design, with its colour, marker and label."""
-    for i, (name, design) in enumerate(rows.groupby("design", sort=False)):
-        yield design, {"color": COLOURS[i % 7], "marker": MARKERS[i % 7], "label": name}
+    designs = rows.groupby("design", sort=False)
+    for (name, design), colour, marker in zip(designs, cycle(COLOURS), cycle(MARKERS)):
+        yield design, {"color": colour, "marker": marker, "label": name}
 
 
 def panels(
-    fig: Figure, rows: pd.DataFrame, column: str, **options: bool
+    fig: Figure, rows: pd.DataFrame, column: str, sharey: bool = False
 ) -> Iterator[tuple[Axes, pd.DataFrame]]:
     """One panel with its rows for each number in `column` (images or threads)."""
     counts = sorted(rows[column].unique())
-    axes_of = fig.subplots(1, len(counts), squeeze=False, **options)[0]
-    for axes, count in zip(axes_of, counts, strict=True):
+    all_axes = fig.subplots(1, len(counts), squeeze=False, sharey=sharey)[0]
+    for axes, count in zip(all_axes, counts, strict=True):
         axes.set_title(f"{count} {column if count > 1 else column[:-1]}", fontsize=9)
         yield axes, rows[rows[column] == count]
+
+
+def bars(axes: Axes, table: pd.DataFrame, ylabel: str, stacked: bool = True) -> None:
+    """Bars of every row, one for each column: stacked, or next to each other."""
+    count, x = len(table.columns), np.arange(len(table))
+    for i, (name, heights) in enumerate(table.items()):
+        style = {"color": COLOURS[i % 7], "hatch": HATCHES[i % 7], "label": name}
+        if stacked:
+            bottom = table.iloc[:, :i].sum(axis=1)
+            axes.bar(x, heights, bottom=bottom, edgecolor="white", **style)
+        else:
+            axes.bar(x + (i - (count - 1) / 2) * 0.8 / count, heights, 0.9 * 0.8 / count, **style)
+    axes.set_xticks(x, table.index, rotation=30, ha="right", fontsize=8)
+    axes.set_ylabel(ylabel)
+    axes.grid(axis="y", alpha=0.3)
 
 
 def accuracy_and_cost(rows: pd.DataFrame) -> Figure:
@@ -51,11 +68,9 @@ def accuracy_and_cost(rows: pd.DataFrame) -> Figure:
     }
     text = note(rows, "one thread; dashed: the Pareto front; error: mean and interval over seeds")
     fig = figure("What accuracy costs at inference", text, height=3.4)
-    error = 100 * (1 - one["mean_accuracy"])
-    interval = [
-        100 * (one["high_accuracy"] - one["mean_accuracy"]),
-        100 * (one["mean_accuracy"] - one["low_accuracy"]),
-    ]
+    accuracy = 100 * one["mean_accuracy"]
+    error = 100 - accuracy
+    interval = [100 * one["high_accuracy"] - accuracy, accuracy - 100 * one["low_accuracy"]]
     for axes, (label, cost) in zip(fig.subplots(1, 2, sharey=True), costs.items(), strict=True):
         axes.errorbar(cost, error, interval, fmt="none", color="0.6", capsize=3, zorder=0)
         for design, style in by_design(one):
@@ -72,12 +87,9 @@ def accuracy_and_cost(rows: pd.DataFrame) -> Figure:
 
 def pareto(cost: np.ndarray, error: np.ndarray) -> list[int]:
     """Positions on the Pareto front, by rising cost: no other has lower cost and lower error."""
-    front, least = [], np.inf
-    for i in np.lexsort((error, cost)):
-        if error[i] < least:
-            front.append(int(i))
-            least = error[i]
-    return front
+    order = np.lexsort((error, cost))
+    least_before = np.minimum.accumulate([np.inf, *error[order][:-1]])
+    return order[error[order] < least_before].tolist()
 
 
 def latency_by_images(rows: pd.DataFrame) -> Figure:
@@ -86,15 +98,14 @@ def latency_by_images(rows: pd.DataFrame) -> Figure:
     fig = figure("Time of a call by its number of images", text, height=3.6)
     for axes, on_threads in panels(fig, rows, "threads", sharey=True):
         for design, style in by_design(on_threads):
-            seconds = design["seconds"]
-            bars = [seconds - design["least_seconds"], design["most_seconds"] - seconds]
-            bars = [1e3 * bar for bar in bars]
-            axes.errorbar(design["images"], 1e3 * seconds, bars, ms=4, capsize=2, **style)
+            least_to_most = design[["least_seconds", "seconds", "most_seconds"]]
+            ms = 1e3 * least_to_most.to_numpy().T
+            axes.errorbar(design["images"], ms[1], np.diff(ms, axis=0), ms=4, capsize=2, **style)
         # Where throughput is saturated, twice the images take twice the time.
-        largest = on_threads[on_threads["images"] == on_threads["images"].max()]
-        ends = np.array([largest["images"].max() / 1000, largest["images"].max()])
-        slope = 1e3 * largest["seconds"].max() / ends[1] * ends * 1.6
-        axes.plot(ends, slope, ":", color="0.3", label="slope 1")
+        images = on_threads["images"].max()
+        slowest = 1e3 * on_threads.loc[on_threads["images"] == images, "seconds"].max()
+        ends = np.array([images / 1000, images])
+        axes.plot(ends, slowest / images * ends * 1.6, ":", color="0.3", label="slope 1")
         axes.set(xscale="log", yscale="log", xlabel="images of a call")
         axes.grid(alpha=0.3)
     fig.axes[0].set_ylabel("time of a call (ms)")
@@ -106,46 +117,28 @@ def memory(rows: pd.DataFrame) -> Figure:
     """Stacked bars of weights, input and peak of activations, for one image and for many."""
     fig = figure("Memory of a call", note(rows, "one thread"), height=3.4)
     many = rows.loc[rows["images"] <= BATCH, "images"].max()
-    rows = rows[rows["images"].isin([rows["images"].min(), many])]
-    for axes, call in panels(fig, rows, "images"):
-        parts = {
-            "weights": call["parameter_bytes"] / 1e6,
-            "input": call["input_bytes"] / 1e6,
-            "activations, at their peak": call["activation_bytes"] / 1e6,
-        }
-        stacked_bars(axes, call["design"], parts)
-        axes.set_ylabel("MB")
+    parts = {
+        "parameter_bytes": "weights",
+        "input_bytes": "input",
+        "activation_bytes": "activations, at their peak",
+    }
+    for axes, call in panels(fig, rows[rows["images"].isin([1, many])], "images"):
+        bars(axes, call.set_index("design")[list(parts)].rename(columns=parts) / 1e6, "MB")
     axes.margins(y=0.35)
     axes.legend(fontsize=7, loc="upper left")
     return fig
-
-
-def stacked_bars(axes: Axes, names: Sequence[str], parts: dict[str, pd.Series]) -> None:
-    """One bar per name; the parts of a bar differ in colour and hatching."""
-    bottom = np.zeros(len(names))
-    for i, (label, values) in enumerate(parts.items()):
-        style = {"color": COLOURS[i % 7], "hatch": HATCHES[i % 7], "edgecolor": "white"}
-        axes.bar(range(len(names)), values, bottom=bottom, label=label, **style)
-        bottom += values.to_numpy()
-    axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
-    axes.grid(axis="y", alpha=0.3)
 
 
 def time_by_operator(operators: pd.DataFrame) -> Figure:
     """The operators' shares of the profiler's time, for one image and for many."""
     text = note(operators, "one thread, under the profiler, which adds to small operators")
     fig = figure("Where the time of a call goes", text, height=3.8)
-    sums = operators.groupby("operator")["share"].sum().sort_values(ascending=False)
-    largest = list(sums.index[:OPERATORS])
+    largest = operators.groupby("operator")["share"].sum().nlargest(OPERATORS).index
     for axes, call in panels(fig, operators, "images"):
-        shares = call.pivot_table(index="design", columns="operator", values="share", sort=False)
-        shares = shares.fillna(0)
-        parts = {
-            name.removeprefix("aten::"): 100 * shares[name] for name in largest if name in shares
-        }
-        parts["others"] = 100 - sum(parts.values())
-        stacked_bars(axes, list(shares.index), parts)
-        axes.set_ylabel("share of the time (%)")
+        parts = call.pivot_table("share", "design", "operator", fill_value=0, sort=False)
+        parts = 100 * parts[[name for name in largest if name in parts]]
+        parts = parts.rename(columns=lambda name: name.removeprefix("aten::"))
+        bars(axes, parts.assign(others=100 - parts.sum(axis=1)), "share of the time (%)")
     fig.axes[-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     return fig
 
@@ -180,18 +173,10 @@ def variants(rows: pd.DataFrame) -> Figure:
     fig = figure("Variants of the same networks", note(rows, "one thread"), height=3.6)
     rows = rows[rows["images"].isin(rows.loc[rows["variant"] != "plain", "images"])]
     for axes, call in panels(fig, rows, "images"):
-        seconds = call.pivot(index="design", columns="variant", values="seconds")
-        seconds = seconds.loc[call["design"].unique()]
-        names = [name for name in call["variant"].unique() if name != "plain"]
-        width = 0.8 / len(names)
-        for i, name in enumerate(names):
-            x = np.arange(len(seconds)) + (i - (len(names) - 1) / 2) * width
-            style = {"color": COLOURS[i % 7], "hatch": HATCHES[i % 7], "label": name}
-            axes.bar(x, seconds[name] / seconds["plain"], 0.9 * width, **style)
+        seconds = call.pivot_table("seconds", "design", "variant", sort=False)
+        plain = seconds.pop("plain")
+        bars(axes, seconds.div(plain, axis=0), "time relative to the plain network", stacked=False)
         axes.axhline(1, color="black", linewidth=1)
-        axes.set_xticks(range(len(seconds)), seconds.index, rotation=30, ha="right", fontsize=8)
         axes.set_title(f"{axes.get_title()} a call", fontsize=9)
-        axes.set_ylabel("time relative to the plain network")
-        axes.grid(axis="y", alpha=0.3)
     fig.axes[0].legend(fontsize=7)
     return fig

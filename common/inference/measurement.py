@@ -1,25 +1,30 @@
-"""Measure inference: all networks in all settings.
+"""Measure inference: the trained networks in all settings.
 
 Times are measured in several rounds, and every round has another order of the networks. So a slow
 phase of the machine does not affect only one network.
 """
 
 import copy
-import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from multiprocessing import Process
+from multiprocessing.connection import Connection
 
-import pandas as pd
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
+from common import LabError, one_line
+from common.console import relative_path, wrapped
 from common.data.datasets import Dataset
 from common.inference import profiling, timing
-from common.inference.plan import Plan
-from common.inference.processes import in_fresh_processes
+from common.inference.plan import VARIANTS, Plan
 from common.inference.profiling import Profile
-from common.inference.variants import VARIANTS
-from common.statistics.intervals import Mean
+from common.results.store import Results
+from common.statistics.intervals import Mean, converged, mean_or_wilson
+from common.sweep.sweep import sweep, trained
+from common.sweep.workers import ending, spawn
 from common.training.evaluation import Evaluation, evaluate
 from common.training.loop import Run
 
@@ -28,67 +33,84 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network on the CPU, its run and its result on the test set.
-
-    `accuracy` is the mean over all seeds of the run's design.
-    """
+    """A trained network or a variant of it, and its measurements."""
 
     run: Run
     model: nn.Module
     test: Evaluation
-    accuracy: Mean
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A variant of a network and its measurements.
-
-    `rounds` has one row per setting and round: images, threads, seconds, p90_seconds, p99_seconds
-    (the percentiles only for one image).
-    """
-
-    network: Network
-    variant: str
-    model: nn.Module
-    test: Evaluation
-    profile: Profile
+    accuracy: Mean  # over all seeds of the run's design
+    variant: str = "plain"
+    profile: Profile | None = None
+    # Rows of one setting in one round: images, threads, times, peaks of the machine.
     rounds: list[dict] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         """Design and variant: `300-100-compiled`; only the design for a plain network."""
-        name = self.network.run.design.name
+        name = self.run.design.name
         return name if self.variant == "plain" else f"{name}-{self.variant}"
 
 
-def measure(
-    networks: Sequence[Network], dataset: Dataset, plan: Plan
-) -> tuple[list[Measured], pd.DataFrame]:
-    """Measure networks on the test images, and the peak performance of the machine.
+def trained_networks(
+    runs: Sequence[Run], results: Results, again: Results, dataset: Dataset, jobs: int
+) -> list[Network]:
+    """The networks of one script's runs, seed 0. Runs without weights are trained first.
+
+    A run in `results` without weights is retrained in `again`, so that `results` do not change.
+
+    Raises:
+        LabError: a run fails, or the weights file belongs to another run.
+    """
+    stores = {
+        run: again if run in results and not results.weights_path(run).exists() else results
+        for run in runs
+    }
+    for store in (results, again):
+        missing = [r for r in runs if stores[r] is store and not store.weights_path(r).exists()]
+        if missing:
+            print(f"{len(missing)} of {len(runs)} networks to train", flush=True)
+            if sweep(missing, store, lambda: dataset, jobs, fresh=True):
+                raise LabError("not all networks could be trained")
+    return [trained_network(run, store, results, dataset) for run, store in stores.items()]
+
+
+def trained_network(run: Run, store: Results, results: Results, dataset: Dataset) -> Network:
+    """The network of a run in `store`, with the mean accuracy over its seeds in `results`."""
+    model = trained(run, store)
+    test = evaluate(model, dataset, dataset.test)
+    recorded = store.select([run]).set_index("seed")["test_accuracy"].get(run.seed, -1)
+    if abs(test.accuracy - recorded) > 0.001:
+        path = relative_path(store.weights_path(run))
+        raise LabError(f"{path} does not give the accuracy of {run}: delete it")
+    seeds = converged(results.select([run]))["test_accuracy"]
+    return Network(run, model, test, mean_or_wilson(seeds, len(dataset.test.labels)))
+
+
+def measure(networks: Sequence[Network], dataset: Dataset, plan: Plan) -> list[Network]:
+    """The networks and their variants, measured on the test images.
 
     Prints which networks do not have a variant, with the reason.
-
-    Returns:
-        The measured networks, and the columns peak_flops and peak_bandwidth by number of threads.
 
     Raises:
         LabError: a network cannot be measured.
     """
     dataset = dataset.to(plan.device)
-    measured, peaks = profile_all(networks, dataset, plan), []
+    measured = profile_all(networks, dataset, plan)
     x = dataset.normalised(dataset.test.images[: max(plan.images)])
     # disable=None: no bar if the output is not a terminal.
     with tqdm(total=ROUNDS * len(measured), desc="time", disable=None, leave=False) as bar:
         for number in range(ROUNDS):
-            for threads in plan.threads:
-                peaks.append({"threads": threads, **timing.peaks(plan.device, threads)})
-            for one in [*measured[number:], *measured[:number]]:
-                add_round(one, x, plan)
+            peaks = {t: timing.peaks(plan.device, t) for t in plan.threads}
+            for network in [*measured[number:], *measured[:number]]:
+                threads = plan.threads if network.variant == "plain" else plan.threads[:1]
+                for n, t in product(plan.images_of(network.variant), threads):
+                    times = timing.times(network.model, x[:n], t, plan.calls, plan.seconds)
+                    network.rounds.append({"images": n, "threads": t, **times, **peaks[t]})
                 bar.update()
-    return measured, pd.DataFrame(peaks).groupby("threads").median()
+    return measured
 
 
-def profile_all(networks: Sequence[Network], dataset: Dataset, plan: Plan) -> list[Measured]:
+def profile_all(networks: Sequence[Network], dataset: Dataset, plan: Plan) -> list[Network]:
     """Profile every variant of every network, each in its own process."""
     pairs = [(network, variant) for network in networks for variant in plan.variants]
     calls = [(network.model, network.run.design, variant, plan) for network, variant in pairs]
@@ -96,26 +118,48 @@ def profile_all(networks: Sequence[Network], dataset: Dataset, plan: Plan) -> li
     bar = tqdm(profiles, "memory and profiles", len(pairs), disable=None, leave=False)
     measured, missing = [], {}
     for (network, variant), profile in zip(pairs, bar, strict=True):
-        if isinstance(profile, Profile):
-            model = VARIANTS[variant](copy.deepcopy(network.model).to(plan.device).eval())
-            test = network.test if variant == "plain" else evaluate(model, dataset, dataset.test)
-            measured.append(Measured(network, variant, model, test, profile))
-        elif variant == "plain":
-            raise profile
-        else:
-            missing.setdefault((variant, str(profile)), []).append(network.run.design.name)
+        if isinstance(profile, LabError):
+            if variant == "plain":
+                raise profile
+            missing.setdefault((variant, str(profile)), []).append(network.name)
+            continue
+        model = VARIANTS[variant](copy.deepcopy(network.model).to(plan.device).eval())
+        test = network.test if variant == "plain" else evaluate(model, dataset, dataset.test)
+        changes = {"model": model, "test": test, "variant": variant, "profile": profile}
+        measured.append(replace(network, **changes, rounds=[]))
     for (variant, reason), names in missing.items():
-        print(textwrap.fill(f"no {variant} of {', '.join(names)}: {reason}", 79))
+        print(wrapped(f"no {variant} of {', '.join(names)}: {reason}"))
     return measured
 
 
-def add_round(measured: Measured, x: Tensor, plan: Plan) -> None:
-    """Time a network once in each setting. `x` has the normalised images of the largest call."""
-    model = measured.model
-    for images in plan.images_of(measured.variant):
-        for threads in plan.threads if measured.variant == "plain" else plan.threads[:1]:
-            if images == 1:
-                row = timing.latency(model, x[:1], threads, plan.calls)
-            else:
-                row = {"seconds": timing.median_seconds(model, x[:images], threads, plan.seconds)}
-            measured.rounds.append({"images": images, "threads": threads, **row})
+def in_fresh_processes(
+    function: Callable[..., object], calls: Sequence[tuple], jobs: int
+) -> Iterator[object]:
+    """The results of `function` for the arguments of each call, in the order of the calls.
+
+    Every call has a new process, so that earlier calls do not affect it; `jobs` processes run in
+    parallel. After an exception, or if the process ends without a result, the result is a LabError.
+    The profiler prints no messages.
+    """
+    os.environ.update(KINETO_LOG_LEVEL="99", TORCH_CPP_LOG_LEVEL="ERROR")  # for new processes
+    processes: list[tuple[Connection, Process]] = []
+    for number in range(len(calls)):
+        for arguments in calls[len(processes) : number + jobs]:
+            processes.append(spawn(answer, function, arguments))
+        connection, process = processes[number]
+        try:
+            result = connection.recv()
+        except EOFError:
+            process.join()
+            result = LabError(f"the measuring process ended {ending(process.exitcode)}")
+        yield result
+    for _, process in processes:
+        process.join()
+
+
+def answer(connection: Connection, function: Callable[..., object], arguments: tuple) -> None:
+    """Send the result of `function`, or its error."""
+    try:
+        connection.send(function(*arguments))
+    except Exception as error:  # any error becomes one line
+        connection.send(error if isinstance(error, LabError) else LabError(one_line(error)))

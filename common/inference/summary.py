@@ -7,19 +7,22 @@ from common.inference.measurement import ROUNDS
 
 def print_table(rows: pd.DataFrame) -> None:
     """Print one line per network and variant on one thread; memory and latency for one image."""
-    titles = f"{'accuracy':>8} {'weights':>8} {'activ.':>7} {'1 image, us':>13} {'images/s':>9}"
-    print(f"{'':<26} {titles}")
-    print(f"{'':<26} {'%':>8} {'kB':>8} {'kB':>7} {'p50':>6} {'p90':>6} {'at most':>9}")
     single = rows[rows["threads"] == 1]
-    for (design, variant), network in single.groupby(["design", "variant"], sort=False):
-        one = network[network["images"] == 1].iloc[0]
-        name = design if variant == "plain" else f"{design} {variant}"
-        mark = "*" if one["noisy"] == "yes" else " "
-        print(
-            f"{name:<26} {100 * one['test_accuracy']:>8.2f} {one['parameter_bytes'] / 1e3:>8.0f} "
-            f"{one['activation_bytes'] / 1e3:>7.1f} {1e6 * one['seconds']:>6.0f}{mark}"
-            f"{1e6 * one['p90_seconds']:>6.0f} {network['images_per_second'].max():>9,.0f}"
-        )
+    networks = single.groupby(["design", "variant"], sort=False)
+    one = single.assign(fastest=networks["images_per_second"].transform("max"))
+    one = one[one["images"] == 1]
+    names = (one["design"] + " " + one["variant"]).str.removesuffix(" plain")
+    latency = (1e6 * one["seconds"]).map("{:.0f}".format)
+    columns = {
+        "accuracy %": (100 * one["test_accuracy"]).map("{:.2f}".format),
+        "weights kB": (one["parameter_bytes"] / 1e3).map("{:.0f}".format),
+        "activ. kB": (one["activation_bytes"] / 1e3).map("{:.1f}".format),
+        "p50 us": latency + one["noisy"].map({"yes": "*", "no": " "}),
+        "p90 us": (1e6 * one["p90_seconds"]).map("{:.0f}".format),
+        "images/s": one["fastest"].map("{:,.0f}".format),
+    }
+    print(pd.DataFrame(columns).set_axis(names.rename(None)).to_string())
+    print("activations, p50 and p90 are of calls with one image; images/s is the highest")
     print(f"*: the {ROUNDS} measurements of one image differ by more than 10 %")
 
 
@@ -33,19 +36,18 @@ def verdict(rows: pd.DataFrame) -> str:
     errors = 100 * (1 - one["mean_accuracy"])
     similar = one.index[(one["high_accuracy"] >= one["low_accuracy"][best]) & (one.index != best)]
     overlap = f" (its interval overlaps with {', '.join(similar)})" if len(similar) else ""
-    sentences = [f"The most accurate network is {best}: {errors[best]:.2f} % errors{overlap}."]
+    text = f"The most accurate network is {best}: {errors[best]:.2f} % errors{overlap}."
     for what, column, unit in (
         ("fastest for one image", "seconds", "time"),
         ("smallest", "parameter_bytes", "weights"),
     ):
-        least = one[column].idxmin()
+        values, least = one[column], one[column].idxmin()
         if least == best:
-            sentences.append(f"{best} is also the {what}.")
+            text += f" {best} is also the {what}."
             continue
-        ratio = one[column][best] / one[column][least]
         times = f", {errors[least] / errors[best]:.1f} times as many" if errors[best] else ""
-        sentences.append(
-            f"The {what} is {least}: 1/{ratio:.1f} of the {unit}, "
+        text += (
+            f" The {what} is {least}: 1/{values[best] / values[least]:.1f} of the {unit}, "
             f"{errors[least]:.2f} % errors{times}."
         )
-    return " ".join(sentences)
+    return text

@@ -1,16 +1,18 @@
 """The time of a call, its memory traffic, and the peak performance of the machine.
 
-torch.utils.benchmark measures times in eval and inference mode, after warm-up calls, without the
-profiler (it slows calls down).
+torch.utils.benchmark measures times in inference mode, after warm-up calls, without the profiler
+(it slows calls down).
 """
 
-import logging
 import math
+from collections.abc import Callable
 from timeit import default_timer
 
 import numpy as np
+import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils import benchmark
 
 from common.models.design import Design, layer_table
 
@@ -18,43 +20,31 @@ FLOAT = 4  # bytes
 WARM_UP = 3  # calls
 MATRIX, COPY = 2048, 1 << 26  # for the peaks: rows of the matrices, elements of the copy
 
+Call = Callable[[Tensor], Tensor]  # a network, for example
 
-def latency(model: nn.Module, x: Tensor, threads: int, calls: int) -> dict[str, float]:
-    """Seconds of single calls with `x`: the median, and the 90th and 99th percentile.
 
-    MLPerf's SingleStream reports the 90th.
+def times(model: Call, x: Tensor, threads: int, calls: int, at_least: float) -> dict[str, float]:
+    """Seconds of calls with `x`: `seconds`, the median of calls repeated for `at_least` seconds.
+
+    For one image: the median of `calls` single calls, and p90_seconds and p99_seconds (MLPerf's
+    SingleStream reports the 90th percentile).
     """
-    timer = timer_of_calls(model, x, threads)
+    timer = timer_of(model, x, threads)
+    if len(x) > 1:
+        # blocked_autorange first makes calls to estimate their time: the warm-up.
+        return {"seconds": timer.blocked_autorange(min_run_time=at_least).median}
     timer.timeit(WARM_UP)
-    seconds = [timer.timeit(1).median for _ in range(calls)]
-    p50, p90, p99 = np.quantile(seconds, [0.5, 0.9, 0.99]).tolist()
-    return {"seconds": p50, "p90_seconds": p90, "p99_seconds": p99}
+    seconds = np.quantile([timer.timeit(1).median for _ in range(calls)], [0.5, 0.9, 0.99])
+    return dict(zip(("seconds", "p90_seconds", "p99_seconds"), seconds.tolist(), strict=True))
 
 
-def median_seconds(model: nn.Module, x: Tensor, threads: int, at_least: float) -> float:
-    """Median seconds of calls with `x`, repeated for `at_least` seconds."""
-    # blocked_autorange first makes calls to estimate their time: the warm-up.
-    return timer_of_calls(model, x, threads).blocked_autorange(min_run_time=at_least).median
-
-
-def timer_of_calls(model: nn.Module, x: Tensor, threads: int) -> "torch.utils.benchmark.Timer":
-    """PyTorch's timer of a call."""
-    names = {"model": model, "x": x, "inference_mode": torch.inference_mode}
-    return make_timer("with inference_mode(): model(x)", names, threads, x.device.type)
-
-
-def make_timer(
-    statement: str, names: dict[str, object], threads: int, device: str
-) -> "torch.utils.benchmark.Timer":
-    """PyTorch's timer of a statement. On an accelerator it waits for the result."""
-    # The import searches for compilers. Without CUDA it would warn in every worker.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    from torch.utils.benchmark import Timer
-    from torch.utils.benchmark import timer as waiting_clock
-
+def timer_of(model: Call, x: Tensor, threads: int) -> benchmark.Timer:
+    """PyTorch's timer of a call. On an accelerator it waits for the result."""
     # On a CPU there is no accelerator to wait for, even if the machine has one.
-    clock = default_timer if device == "cpu" else waiting_clock
-    return Timer(statement, timer=clock, globals=names, num_threads=threads)
+    clock = default_timer if x.device.type == "cpu" else benchmark.timer
+    names = {"model": model, "x": x, "inference_mode": torch.inference_mode}
+    statement = "with inference_mode(): model(x)"
+    return benchmark.Timer(statement, timer=clock, globals=names, num_threads=threads)
 
 
 def peaks(device: str, threads: int) -> dict[str, float]:
@@ -63,20 +53,15 @@ def peaks(device: str, threads: int) -> dict[str, float]:
     Measured with a large matrix product and a large copy.
     """
     a, source = torch.rand(MATRIX, MATRIX, device=device), torch.rand(COPY, device=device)
-    names = {"a": a, "source": source, "target": torch.empty_like(source)}
-
-    def seconds(statement: str) -> float:
-        timer = make_timer(statement, names, threads, device)
-        return timer.blocked_autorange(min_run_time=0.2).median
-
-    return {
-        "peak_flops": 2 * MATRIX**3 / seconds("a @ a"),
-        "peak_bandwidth": 2 * FLOAT * COPY / seconds("target.copy_(source)"),
-    }
+    product, copy = (
+        timer_of(call, x, threads).blocked_autorange(min_run_time=0.2).median
+        for call, x in ((a.matmul, a), (torch.empty_like(source).copy_, source))
+    )
+    return {"peak_flops": 2 * MATRIX**3 / product, "peak_bandwidth": 2 * FLOAT * COPY / copy}
 
 
-def traffic(design: Design, images: int) -> int:
-    """Bytes of memory traffic of a call, if no cache keeps data between layers.
+def traffic(design: Design, images: int | pd.Series) -> int | pd.Series:
+    """Bytes of memory traffic of a call with `images`, if no cache keeps data between layers.
 
     Every layer reads its input and its weights once and writes its output once.
     """

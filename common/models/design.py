@@ -16,14 +16,12 @@ class Design:
     """A network architecture with a short name.
 
     `build` returns a new network; its initial weights use torch's global random numbers.
-    `columns` are the arguments of the design, columns of the result files.
-    `image` is (C, H, W) of an input image.
     """
 
     name: str
     build: Callable[[], nn.Module]
-    columns: dict[str, int | str] = field(default_factory=dict, hash=False)
-    image: tuple[int, int, int] = (1, 28, 28)
+    columns: dict[str, int | str] = field(default_factory=dict, hash=False)  # of the result files
+    image: tuple[int, int, int] = (1, 28, 28)  # (C, H, W) of an input image
 
 
 @dataclass
@@ -40,7 +38,7 @@ class Layer:
 def leaves(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """The modules without children, in the order of construction, each with its layer's name.
 
-    `C1_relu` belongs to layer C1, `C1_deeper.C1b` is layer C1b.
+    `C1_act` belongs to layer C1, `C1_deeper.C1b` is layer C1b.
     """
     return [
         (name.split(".")[-1].split("_")[0], module)
@@ -50,11 +48,7 @@ def leaves(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def check_design(design: Design) -> None:
-    """Build the network of a design and run it once, so that a typo is found before training.
-
-    Raises:
-        LabError: it fails; with the line of the network's code.
-    """
+    """Build the network of a design and run it once: a typo is a LabError with the line of code."""
     try:
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             design.build().eval()(torch.zeros(1, *design.image))
@@ -74,22 +68,18 @@ def layer_table(design: Design) -> list[Layer]:
     with torch.random.fork_rng(devices=[]):
         model = design.build().eval()
     layers: dict[str, Layer] = {}
-    before = 0
+    names = {module: name for name, module in leaves(model)}
 
-    def start(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        nonlocal before
-        before = counter.get_total_flops()
-
-    def end(name: str, module: nn.Module, output: Tensor) -> None:
-        layer = layers.setdefault(name, Layer(name))
+    def add(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        layer = layers.setdefault(names[module], Layer(names[module]))
         layer.kind = ", ".join(filter(None, (layer.kind, kind(module))))
-        layer.output = "x".join(str(side) for side in output.shape[1:])
+        layer.output = "x".join(map(str, output.shape[1:]))
         layer.parameters += sum(parameter.numel() for parameter in module.parameters())
-        layer.macs += (counter.get_total_flops() - before) // 2
+        layer.macs += counter.get_total_flops() // 2
 
-    for name, module in leaves(model):
-        module.register_forward_pre_hook(start)
-        module.register_forward_hook(lambda module, _, output, name=name: end(name, module, output))
+    for module in names:
+        module.register_forward_pre_hook(lambda *_: counter.flop_counts.clear())
+        module.register_forward_hook(add)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(torch.zeros(1, *design.image))
     return list(layers.values())
@@ -106,10 +96,7 @@ def kind(module: nn.Module) -> str:
     if isinstance(module, nn.Identity | nn.Flatten):
         return ""
     name = getattr(module, "kind", type(module).__name__)
-    if isinstance(module, nn.Conv2d):
-        return f"{name} {module.kernel_size[0]}x{module.kernel_size[1]}"
-    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
-        return f"{name} {module.kernel_size}x{module.kernel_size}"
-    if isinstance(module, nn.Dropout | nn.Dropout2d):
-        return f"{name} {module.p}"
-    return name
+    if size := getattr(module, "kernel_size", None):
+        height, width = size if isinstance(size, tuple) else (size, size)
+        return f"{name} {height}x{width}"
+    return f"{name} {module.p}" if isinstance(module, nn.Dropout | nn.Dropout2d) else name

@@ -17,14 +17,10 @@ from common.models.networks import ACTIVATIONS
 BACKGROUND, INK = -0.1, 1.175  # input pixels: the mean of an image is about 0, the variance 1
 
 # Table I: the maps of S2 that are connected to each of the 16 maps of C3.
-# fmt: off
 C3_SEES = (
     "012", "123", "234", "345", "045", "015",
-    "0123", "1234", "2345", "0345", "0145", "0125",
-    "0134", "1245", "0235",
-    "012345",
-)
-# fmt: on
+    "0123", "1234", "2345", "0345", "0145", "0125", "0134", "1245", "0235", "012345",
+)  # fmt: skip
 
 # The output codes: each digit as a 7 x 12 bitmap, redrawn from the paper's figure 3.
 BITMAPS = """
@@ -41,7 +37,6 @@ BITMAPS = """
 .#...#. ....#.. #...... #.....# ....##. #.....# .#...#. ..#.... #.....# .....#.
 ..###.. .#####. ####### .#####. ....##. .#####. ..###.. .#..... .#####. .####..
 """
-
 
 POOLING: dict[str, type[nn.Module]] = {"average": nn.AvgPool2d, "max": nn.MaxPool2d}
 
@@ -79,19 +74,21 @@ class Subsampling(nn.Module):
 
 
 class PartialConvolution(nn.Module):
-    """A 5 x 5 convolution in which each map is connected to some of the input maps.
+    """A 5 x 5 convolution in which each map is connected to some of the input maps, see C3_SEES.
 
     It is computed as a full convolution with zero kernels between unconnected maps: 1.6 times the
     multiply-accumulates, but one call. Only the kernels of connected maps are parameters.
     """
 
-    def __init__(self, sees: tuple[str, ...]) -> None:
+    kind = "60 of 96 Conv2d 5x5"  # in the layer table
+    maps_in, maps = 6, 16
+
+    def __init__(self) -> None:
         super().__init__()
-        self.maps_in, self.maps = 1 + max(int(i) for seen in sees for i in seen), len(sees)
-        self.kind = f"{sum(map(len, sees))} of {self.maps_in * self.maps} Conv2d 5x5"
-        pairs = [o * self.maps_in + int(i) for o, seen in enumerate(sees) for i in seen]
+        pairs = [6 * out + int(i) for out, seen in enumerate(C3_SEES) for i in seen]
         self.register_buffer("pairs", torch.tensor(pairs), persistent=False)
-        self.register_buffer("inputs", torch.tensor([len(seen) for seen in sees]), persistent=False)
+        inputs = torch.tensor([len(seen) for seen in C3_SEES])
+        self.register_buffer("inputs", inputs, persistent=False)
         self.weight = nn.Parameter(torch.empty(len(pairs), 5, 5))
         self.bias = nn.Parameter(torch.empty(self.maps))
 
@@ -107,7 +104,10 @@ class RadialBasis(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("codes", codes(), persistent=False)
+        # Row by row, +1 for ink and -1 for background: float32 (10, 84).
+        ink = torch.tensor([[dot == "#" for dot in row] for row in BITMAPS.split()])
+        codes = 2.0 * ink.view(12, 10, 7).transpose(0, 1).reshape(10, 84) - 1
+        self.register_buffer("codes", codes, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Values float32 (N, 84) to scores (N, 10)."""
@@ -115,26 +115,13 @@ class RadialBasis(nn.Module):
         return 2 * x @ self.codes.T - x.square().sum(1, keepdim=True) - self.codes.shape[1]
 
 
-def codes() -> Tensor:
-    """The bitmaps row by row, +1 for ink and -1 for background: float32 (10, 84)."""
-    rows = [line.split() for line in BITMAPS.split("\n") if line]
-    digits = ["".join(row[digit] for row in rows) for digit in range(10)]
-    return torch.tensor([[1.0 if dot == "#" else -1.0 for dot in digit] for digit in digits])
-
-
 class LeNet5_1998(nn.Module):
     """The network of the paper for normalised 28 x 28 images: 60,000 parameters.
 
-    C5 is a convolution of 5 x 5 fields on maps of 5 x 5, as in the paper. The arguments turn it
-    into a network of today, one change at a time.
-
-    Args:
-        subsampling: `trained`; or `average` or `max`: pooling without weights and activation.
-        c3: `partial`; or `full`: connected to every map of S2.
-        activation: `squash`, or a key of networks.ACTIVATIONS.
-        output: `radial`; or `linear`: ten weighted sums, for a softmax.
-        initial: initial weights of the `paper`; or `pytorch`, which the paper's own layers
-            (trained sub-sampling, partial C3) do not have.
+    The arguments turn it into a network of today, one change at a time. Sub-sampling by `average`
+    or `max` is pooling without weights and activation. A `full` C3 sees every map of S2. The
+    activation is `squash` or one of ACTIVATIONS. A `linear` output is ten weighted sums, for a
+    softmax. The paper's own layers (trained, partial) have no initial weights of `pytorch`.
     """
 
     def __init__(
@@ -153,11 +140,11 @@ class LeNet5_1998(nn.Module):
         self.C1_act = act()
         self.S2 = Subsampling(6) if trained else POOLING[subsampling](2)
         self.S2_act = act() if trained else nn.Identity()
-        self.C3 = PartialConvolution(C3_SEES) if c3 == "partial" else nn.Conv2d(6, 16, 5)
+        self.C3 = PartialConvolution() if c3 == "partial" else nn.Conv2d(6, 16, 5)
         self.C3_act = act()
         self.S4 = Subsampling(16) if trained else POOLING[subsampling](2)
         self.S4_act = act() if trained else nn.Identity()
-        self.C5 = nn.Conv2d(16, 120, 5)
+        self.C5 = nn.Conv2d(16, 120, 5)  # on maps of 5 x 5, as in the paper
         self.C5_act = act()
         self.C5_flat = nn.Flatten()
         self.F6 = nn.Linear(120, 84)
@@ -202,25 +189,10 @@ def parameters_with_fan_in(module: nn.Module) -> Iterator[tuple[nn.Parameter, Te
 LENET5_1998 = Design("lenet5-1998", LeNet5_1998)
 
 
-def connections() -> dict[str, int]:
-    """The number of connections per layer as in the paper, biases included."""
-    seen = sum(map(len, C3_SEES))
-    return {
-        "C1": 28 * 28 * 6 * (25 + 1),
-        "S2": 14 * 14 * 6 * (4 + 1),
-        "C3": 10 * 10 * (seen * 25 + 16),
-        "S4": 5 * 5 * 16 * (4 + 1),
-        "C5": 120 * (400 + 1),
-        "F6": 84 * (120 + 1),
-        "output": 10 * 84,
-    }
-
-
 def connections_text() -> str:
     """Sentences on the number of connections, and on the multiply-accumulates of C3."""
-    seen, every = sum(map(len, C3_SEES)), 6 * len(C3_SEES)
     return (
-        f"lenet5-1998 has {sum(connections().values()):,} connections, biases included, as in the "
-        f"paper. C3 executes {every * 2500:,} multiply-accumulates: "
-        f"{seen * 2500:,} are between connected maps; the others multiply zeros."
+        "lenet5-1998 has 340,908 connections, biases included, as in the paper. C3 executes "
+        "240,000 multiply-accumulates: 150,000 are between connected maps; the others multiply "
+        "zeros."
     )

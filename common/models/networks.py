@@ -1,16 +1,16 @@
 """The networks of the lab. The network of 1998 is in `lenet1998.py`.
 
-All networks take normalised images, float32 (N, C, H, W), and return scores, float32 (N, 10). The
-softmax of the scores gives the probabilities. Layers have the names of the LeNet-5 paper: C is a
-convolution, S sub-sampling (pooling), F a fully connected layer. `C1_act` belongs to layer C1.
-Activations are modules. The initial weights of a layer depend on the order of construction.
+All networks take normalised images, float32 (N, C, H, W), and return scores, float32 (N, 10): their
+softmax gives the probabilities. Layers have the names of the LeNet-5 paper: C is a convolution, S
+sub-sampling (pooling), F a fully connected layer. `C1_act` belongs to layer C1. The initial weights
+of a layer depend on the order of construction.
 
 Source of LeNet-5: LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document
 recognition, Proc. IEEE 86(11), 1998.
 """
 
-from collections import OrderedDict
 from functools import partial
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -37,11 +37,7 @@ CIFAR_COLUMNS: dict[str, int | str] = {"c1": 6, "c3": 16, "layers": 7, "activati
 class CifarCNN(nn.Module):
     """The 60-minute tutorial's network for 32 x 32 colour images; 62,006 parameters by default.
 
-    Args:
-        c1: feature maps of the first stage.
-        c3: feature maps of the second stage.
-        layers: number of layers including pooling; a key of DEPTHS.
-        activation: a key of ACTIVATIONS.
+    `c1` and `c3` are numbers of maps, `layers` is a key of DEPTHS, `activation` one of ACTIVATIONS.
     """
 
     def __init__(
@@ -79,11 +75,11 @@ class CifarCNN(nn.Module):
 
 def extra_convolutions(stage: str, maps: int, layers: int, act: type[nn.Module]) -> nn.Sequential:
     """The 3 x 3 convolutions that make a stage deeper; padding 1 keeps the size of the maps."""
-    modules: dict[str, nn.Module] = {}
+    modules = nn.Sequential()
     for letter in DEPTHS[layers]:
-        modules[f"{stage}{letter}"] = nn.Conv2d(maps, maps, 3, padding=1)
-        modules[f"{stage}{letter}_act"] = act()
-    return nn.Sequential(OrderedDict(modules))
+        modules.add_module(f"{stage}{letter}", nn.Conv2d(maps, maps, 3, padding=1))
+        modules.add_module(f"{stage}{letter}_act", act())
+    return modules
 
 
 class LeNet5(nn.Module):
@@ -161,11 +157,10 @@ class MLP(nn.Module):
     def __init__(self, *hidden: int) -> None:
         super().__init__()
         widths = (784, *hidden)
-        modules: dict[str, nn.Module] = {}
-        for number in range(1, len(widths)):
-            modules[f"F{number}"] = nn.Linear(widths[number - 1], widths[number])
-            modules[f"F{number}_act"] = nn.ReLU()
-        self.hidden = nn.Sequential(OrderedDict(modules))
+        self.hidden = nn.Sequential()
+        for number, (inputs, outputs) in enumerate(pairwise(widths), 1):
+            self.hidden.add_module(f"F{number}", nn.Linear(inputs, outputs))
+            self.hidden.add_module(f"F{number}_act", nn.ReLU())
         self.output = nn.Linear(widths[-1], 10)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -176,15 +171,10 @@ class MLP(nn.Module):
 
 
 def cifar_design(name: str, **arguments: int | str) -> Design:
-    """A design of Part 1: the tutorial's network, changed by arguments of CifarCNN.
-
-    Raises:
-        ValueError: DEPTHS has no such number of layers.
-    """
+    """A design of Part 1: CifarCNN with `arguments`. ValueError: no such number of layers."""
     columns = {**CIFAR_COLUMNS, **arguments}
     if columns["layers"] not in DEPTHS:
-        depths = ", ".join(map(str, DEPTHS))
-        raise ValueError(f"no network of {columns['layers']} layers: {depths}")
+        raise ValueError(f"no network of {columns['layers']} layers: {', '.join(map(str, DEPTHS))}")
     return Design(name, partial(CifarCNN, **columns), columns, image=(3, 32, 32))
 
 

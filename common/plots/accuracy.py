@@ -1,8 +1,5 @@
 """Accuracy by design and by class, and confusion matrices."""
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,10 +13,10 @@ def accuracy_by_design(runs: pd.DataFrame, baseline: str | None = None) -> Figur
     """Accuracy of every design: dots for seeds, mean and 95 % interval, a line at the baseline."""
     finite = converged(runs)
     note = style.caption(runs if finite.empty else finite)
-    figure = style.figure("Accuracy on the test set by design", note, height=3.2)
-    axes = figure.subplots()
+    title = "Accuracy on the test set by design"
+    figure, (axes,) = style.panels(title, note, height=(3.2, 0), grid="y")
     names = list(runs["design"].unique())
-    dots_and_intervals(axes, finite, "design", "test_accuracy", names)
+    dots_and_intervals(axes, finite, "design", names)
     if baseline in set(finite["design"]):
         level = 100 * finite.loc[finite["design"] == baseline, "test_accuracy"].mean()
         label = f"baseline {baseline}: {level:.2f} %"
@@ -31,56 +28,50 @@ def accuracy_by_design(runs: pd.DataFrame, baseline: str | None = None) -> Figur
         axes.plot(diverged, [0.04] * len(diverged), "x", **crosses)
     if diverged or baseline in names:
         axes.legend(fontsize=8)
-    axes.set_xlabel("design (dots: seeds; bar: mean and 95 % interval)")
     return figure
 
 
 def accuracy_by_class(classes: pd.DataFrame) -> Figure:
     """Accuracy of every class of one design: dots for seeds, mean and 95 % interval."""
-    figure = style.figure("Accuracy on the test set by class", style.caption(classes), height=3.4)
-    axes = figure.subplots()
-    dots_and_intervals(axes, classes, "class", "accuracy", list(classes["class"].unique()))
+    title = "Accuracy on the test set by class"
+    figure, (axes,) = style.panels(title, style.caption(classes), grid="y")
+    by_class = classes.rename(columns={"accuracy": "test_accuracy"})
+    dots_and_intervals(axes, by_class, "class", list(classes["class"].unique()))
     overall = 100 * classes["correct"].sum() / classes["total"].sum()
     axes.axhline(overall, color="0.3", linewidth=1, label=f"all classes: {overall:.1f} %")
-    axes.set(xlabel="class (dots: seeds; bar: mean and 95 % interval)", ylim=(-3, 103))
+    axes.set_ylim(-3, 103)
     axes.legend(fontsize=8)
     return figure
 
 
-def dots_and_intervals(
-    axes: Axes, frame: pd.DataFrame, by: str, column: str, names: Sequence[str]
-) -> None:
-    """Plot the accuracies in `column` for each of `names`, which are values of column `by`."""
-    means = summarise(frame, [by], column).set_index(by).reindex(names)
+def dots_and_intervals(axes: Axes, frame: pd.DataFrame, by: str, names: list[str]) -> None:
+    """Plot `test_accuracy` for each of `names`, which are values of the column `by`."""
     for position, name in enumerate(names):
-        values = 100 * frame.loc[frame[by] == name, column]
+        values = 100 * frame.loc[frame[by] == name, "test_accuracy"]
         x = position + np.linspace(-0.2, -0.08, len(values))  # equal values do not overlap
         axes.plot(x, values, "o", color="0.55", markersize=3.5)
+    means = summarise(frame, [by], "test_accuracy").set_index(by).reindex(names)
     bars = {"fmt": "_", "color": style.COLOURS[0], "capsize": 4, "ms": 12}
-    x = np.arange(len(means)) + 0.08
-    axes.errorbar(x, 100 * means["mean"], style.half_interval(means), **bars)
+    style.plot_means(axes, np.arange(len(means)) + 0.08, means, **bars)
     crowded = sum(map(len, names)) > 60
     axes.set_xticks(range(len(names)), names, rotation=45 if crowded else 0)
     if len(names) < 3:  # without this, dots and bar are far from their tick
         axes.set_xlim(-1, len(names))
-    axes.set_ylabel("test accuracy (%)")
-    axes.grid(axis="y", alpha=0.3)
+    label = f"{by} (dots: seeds; bar: mean and 95 % interval)"
+    axes.set(xlabel=label, ylabel="test accuracy (%)")
 
 
 def confusion_matrices(confusion: pd.DataFrame) -> Figure:
     """True class against predicted class, one panel per design: mean counts over the seeds."""
-    designs = list(confusion["design"].unique())
-    columns = min(2, len(designs))
-    rows = math.ceil(len(designs) / columns)
-    size = {"height": 4.0 * rows + 0.4, "width": 8.2} if columns == 2 else {"height": 6.4}
-    title = "Confusion on the test set: mean count over seeds"
-    figure = style.figure(title, style.caption(confusion), **size)
-    panels = figure.subplots(rows, columns, squeeze=False).flat
-    for design, axes in zip(designs, panels, strict=False):
-        confusion_matrix(axes, confusion[confusion["design"] == design])
+    designs = confusion.groupby("design", sort=False)
+    height = (4.0, 0.4) if len(designs) > 1 else (6.4, 0)
+    title, note = "Confusion on the test set: mean count over seeds", style.caption(confusion)
+    figure, panels = style.panels(title, note, len(designs), columns=2, height=height, grid="")
+    if len(designs) > 1:
+        figure.set_figwidth(8.2)
+    for axes, (design, rows) in zip(panels, designs, strict=True):
+        confusion_matrix(axes, rows)
         axes.set_title(design, fontsize=9)
-    for axes in figure.axes[len(designs) :]:
-        axes.set_axis_off()
     return figure
 
 
@@ -89,8 +80,7 @@ def confusion_matrix(axes: Axes, confusion: pd.DataFrame) -> None:
     names = list(confusion["class"].unique())
     mean = confusion.pivot_table(index="class", columns="predicted", values="count")
     mean = mean.loc[names, names].to_numpy()
-    errors = mean.copy()
-    np.fill_diagonal(errors, np.nan)
+    errors = np.where(np.eye(len(names)), np.nan, mean)
     axes.imshow(errors, cmap="Oranges", vmin=0)
     for (row, column), count in np.ndenumerate(mean):
         if count > 0:

@@ -1,6 +1,5 @@
 """Training curves by epoch and by step; signal and gradient by layer."""
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -19,22 +18,14 @@ def learning_curves(
 ) -> Figure:
     """Loss and accuracy on the test set by epoch: thin lines for seeds, a thick line for the mean.
 
-    Args:
-        epochs: rows of the epochs table.
-        loss_line: a loss to mark with a horizontal line, and its label.
-        loss_name: name and unit of the loss.
+    `loss_line` is a loss to mark with a horizontal line, and its label; `loss_name` has the unit.
     """
     title = "Loss and accuracy on the test set by epoch"
-    figure = style.figure(title, style.caption(epochs), height=3.4)
-    loss, accuracy = figure.subplots(1, 2)
+    figure, (loss, accuracy) = style.panels(title, style.caption(epochs), 2)
     epochs = epochs.assign(test_accuracy=100 * epochs["test_accuracy"])
     for axes, column in ((loss, "test_loss"), (accuracy, "test_accuracy")):
-        for design, line in style.styles(epochs["design"].unique()).items():
-            rows = epochs[epochs["design"] == design]
-            seeds_and_mean(axes, rows, "epoch", column, line, label=design)
-        axes.set_xlabel("epoch")
+        curves(axes, epochs, "epoch", column)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
     loss.set(ylabel=f"test loss ({loss_name})", yscale="log")
     loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     loss.yaxis.set_major_formatter("{x:g}")  # 0.05 instead of 5 x 10^-2
@@ -50,25 +41,28 @@ def learning_curves(
     return figure
 
 
+def curves(axes: Axes, frame: pd.DataFrame, x: str, y: str) -> None:
+    """Plot column `y` against `x` for every design."""
+    for number, (design, rows) in enumerate(frame.groupby("design", sort=False)):
+        seeds_and_mean(axes, rows, x, y, number, label=design)
+    axes.set_xlabel(x)
+
+
 def seeds_and_mean(
-    axes: Axes, rows: pd.DataFrame, x: str, y: str, line: dict[str, str], **mean: str
+    axes: Axes, rows: pd.DataFrame, x: str, y: str, number: int, **mean: str
 ) -> None:
     """Plot column `y` against `x`: thin lines for seeds, a thick line (`mean`) for the mean."""
     wide = rows.pivot(index=x, columns="seed", values=y)
-    axes.plot(wide.index, wide, linewidth=0.5, alpha=0.6, **line)
-    axes.plot(wide.index, wide.mean(axis=1), linewidth=2, **line, **mean)
+    axes.plot(wide.index, wide, linewidth=0.5, alpha=0.6, **style.line(number))
+    axes.plot(wide.index, wide.mean(axis=1), linewidth=2, **style.line(number), **mean)
 
 
 def loss_curve(loss: pd.DataFrame) -> Figure:
     """Training loss by step; each point is the mean over the steps since the previous point."""
-    figure = style.figure("Training loss", style.caption(loss), height=3.4)
-    axes = figure.subplots()
-    for design, line in style.styles(loss["design"].unique()).items():
-        rows = loss[loss["design"] == design]
-        seeds_and_mean(axes, rows, "step", "train_loss", line, label=f"{design}, mean")
+    figure, (axes,) = style.panels("Training loss", style.caption(loss))
+    curves(axes, loss.assign(design=loss["design"] + ", mean"), "step", "train_loss")
     axes.set_xlabel(f"training step (batches of {loss['batch_size'].iloc[0]} images)")
     axes.set_ylabel("training loss (cross-entropy, nats)")
-    axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
 
@@ -79,25 +73,19 @@ def training_and_test_curves(epochs: pd.DataFrame, augmented: bool = False) -> F
     Both losses high: underfitting. Training loss low and test loss rising: overfitting. With
     `augmented`, training images are augmented, which makes them harder.
     """
-    designs = list(epochs["design"].unique())
+    designs = epochs.groupby("design", sort=False)
     columns = min(4, len(designs))
-    lines = math.ceil(len(designs) / columns)
     title = f"Loss in training (dashed{', of varied images' * augmented}) and on the test set"
-    figure = style.figure(title, style.caption(epochs), height=2.1 * lines + 0.8)
-    panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    training, test = ({"color": style.COLOURS[i], "linestyle": style.LINES[i]} for i in (1, 0))
-    for design, axes in zip(designs, panels.flat, strict=False):
-        rows = epochs[epochs["design"] == design]
-        seeds_and_mean(axes, rows, "epoch", "train_loss", training, marker=".")
-        seeds_and_mean(axes, rows, "epoch", "test_loss", test, marker=".")
+    note, shared = style.caption(epochs), {"sharex": True, "sharey": True}
+    figure, panels = style.panels(title, note, len(designs), columns, (2.1, 0.8), **shared)
+    for axes, (design, rows) in zip(panels, designs, strict=True):
+        seeds_and_mean(axes, rows, "epoch", "train_loss", 1, marker=".")
+        seeds_and_mean(axes, rows, "epoch", "test_loss", 0, marker=".")
         axes.set_title(design, fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(5 if columns > 2 else 10, integer=True))
-        axes.grid(alpha=0.3)
-    for axes in panels.flat[len(designs) :]:
-        axes.set_axis_off()
-    for axes in panels[:, 0]:
+    for axes in panels[::columns]:
         axes.set_ylabel("loss (nats)")
-    for axes in panels.flat[max(0, len(designs) - columns) : len(designs)]:  # with no panel below
+    for axes in panels[-columns:]:  # with no panel below
         axes.set_xlabel("epoch")
         axes.tick_params(labelbottom=True)
     return figure
@@ -106,18 +94,19 @@ def training_and_test_curves(epochs: pd.DataFrame, augmented: bool = False) -> F
 def signal_and_gradient(frame: pd.DataFrame, order: Sequence[str]) -> Figure:
     """Signal and gradient of every layer before training: seeds and geometric means.
 
-    Args:
-        frame: one row per run and layer, in the order of the network: the key columns, layer,
-            signal, gradient.
-        order: the designs to show; designs that are not in `frame` are left out.
+    `frame` has one row per run and layer, in the order of the network: the key columns, layer,
+    signal, gradient. `order` has the designs; designs that are not in `frame` are left out.
     """
-    designs = [design for design in order if design in set(frame["design"])]
     title = "Before training: what reaches each layer, forwards and backwards"
-    figure = style.figure(title, style.caption(frame), height=3.4)
-    signal, gradient = figure.subplots(1, 2)
-    for axes, column in ((signal, "signal"), (gradient, "gradient")):
-        for design, line in style.styles(designs).items():
-            rows = frame[frame["design"] == design]
+    figure, panels = style.panels(title, style.caption(frame), 2)
+    designs = [design for design in order if design in set(frame["design"])]
+    labels = {
+        "signal": "spread of outputs over images",
+        "gradient": "gradient of the weights (rms)",
+    }
+    for axes, (column, label) in zip(panels, labels.items(), strict=True):
+        for number, design in enumerate(designs):
+            rows, line = frame[frame["design"] == design], style.line(number)
             wide = rows.pivot(index="layer", columns="seed", values=column)
             wide = wide.loc[rows["layer"].unique()]
             layers = range(1, len(wide) + 1)
@@ -125,10 +114,7 @@ def signal_and_gradient(frame: pd.DataFrame, order: Sequence[str]) -> Figure:
             width = {"linewidth": 2.4, "zorder": 2} if line["linestyle"] == "-" else {"zorder": 3}
             axes.plot(layers, wide, linewidth=0.4, alpha=0.5, color=line["color"])
             axes.plot(layers, gmean(wide, axis=1), label=design, marker=".", **line, **width)
-        axes.set(xlabel="layer with weights, from the input", yscale="log")
+        axes.set(xlabel="layer with weights, from the input", ylabel=label, yscale="log")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-    signal.set_ylabel("spread of outputs over images")
-    gradient.set_ylabel("gradient of the weights (rms)")
-    signal.legend(fontsize=7)
+    panels[0].legend(fontsize=7)
     return figure

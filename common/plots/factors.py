@@ -19,36 +19,37 @@ def accuracy_by_size(runs: pd.DataFrame, varied: Sequence[str]) -> Figure:
 
     With two columns in `varied`, each level of the first has a line through levels of the second.
     """
-    figure = style.figure("Is it the design, or its size?", style.caption(runs), height=3.4)
-    for axes, size in zip(figure.subplots(1, 2, sharey=True), SIZES, strict=True):
+    note = style.caption(runs)
+    figure, panels = style.panels("Is it the design, or its size?", note, 2, sharey=True)
+    for axes, size in zip(panels, SIZES, strict=True):
         if len(varied) == 2:
             first, second = varied
             for number, (level, rows) in enumerate(runs.groupby(first)):
                 levels = ", ".join(map(str, sorted(rows[second].unique())))
                 means_by_size(axes, rows, size, f"{first} {level}, {second} {levels}", number)
         else:
-            for row in means_by_size(axes, runs, size, label=None, line="").itertuples():
+            for row in means_by_size(axes, runs, size, line="").itertuples():
                 point = (getattr(row, size), 100 * row.mean)
                 axes.annotate(row.design, point, (4, 3), textcoords="offset points", fontsize=7)
-        axes.set_xlabel(f"{SIZES[size]} of an image" if size == "macs" else SIZES[size])
-    figure.axes[0].set_ylabel("test accuracy (%)")
+    parameters, macs = panels
+    macs.set_xlabel(f"{SIZES['macs']} of an image")
+    parameters.set_ylabel("test accuracy (%)")
     if len(varied) == 2:
-        figure.axes[0].legend(fontsize=7)
+        parameters.legend(fontsize=7)
     return figure
 
 
 def means_by_size(
-    axes: Axes, runs: pd.DataFrame, size: str, label: str | None, number: int = 0, line: str = "-"
+    axes: Axes, runs: pd.DataFrame, size: str, label: str = "", number: int = 0, line: str = "-"
 ) -> pd.DataFrame:
     """Mean accuracy and interval of every design by its size; `number` is colour and marker."""
     means = summarise(runs, ["design", size], "test_accuracy").sort_values(size)
     bars = {"color": style.COLOURS[number], "marker": "osD^v"[number], "linestyle": line}
-    bars |= {"label": label, "ms": 4, "capsize": 3}
-    axes.errorbar(means[size], 100 * means["mean"], style.half_interval(means), **bars)
+    style.plot_means(axes, means[size], means, label=label, ms=4, capsize=3, **bars)
+    axes.set_xlabel(SIZES[size])
     axes.xaxis.set_major_formatter(thousands)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.margins(x=0.08)
-    axes.grid(alpha=0.3)
     return means
 
 
@@ -64,8 +65,7 @@ def heat_map(runs: pd.DataFrame, factors: Mapping[str, str]) -> Figure:
     its columns.
     """
     title = "Accuracy on the test set (%), mean and standard deviation"
-    figure = style.figure(title, style.caption(runs), height=4.2)
-    axes = figure.subplots()
+    figure, (axes,) = style.panels(title, style.caption(runs), height=(4.2, 0), grid="")
     (rows, row_label), (columns, column_label) = factors.items()
     cells = 100 * runs.groupby([rows, columns])["test_accuracy"].agg(["mean", "std"]).unstack()
     means, deviations = cells["mean"], cells["std"].to_numpy()

@@ -1,6 +1,5 @@
 """Images in a grid."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,23 +13,15 @@ def image_grid(
 ) -> Figure:
     """Images in rows of `columns`, each below its caption.
 
-    Args:
-        images: uint8 (N, C, H, W) with one or three channels, or float in [0, 1].
-        captions: N texts; a final `!` makes a text orange and is not shown.
-        columns: images in a row.
-        title: title of the figure.
-        note: text below the images: data set, recipe, seed.
+    `images` are uint8 (N, C, H, W) with one or three channels, or float in [0, 1]. A final `!`
+    makes a caption orange and is not shown.
     """
-    rows = math.ceil(len(images) / columns)
-    figure = style.figure(title, note, height=rows * (style.WIDTH / columns + 0.35) + 0.7)
-    panels = figure.subplots(rows, columns, squeeze=False).flat
-    for axes in panels:
+    height = (style.WIDTH / columns + 0.35, 0.7)
+    figure, panels = style.panels(title, note, len(images), columns, height, grid="")
+    for axes, image, text in zip(panels, images, captions, strict=True):
         axes.set_axis_off()
-    for axes, image, text in zip(figure.axes, images, captions, strict=False):
-        if len(image) == 1:
-            axes.imshow(image[0], cmap="gray_r")
-        else:
-            axes.imshow(image.transpose(1, 2, 0))  # height, width, channels
+        # One channel needs a colour map; three channels: height, width, channels.
+        axes.imshow(image[0] if len(image) == 1 else image.transpose(1, 2, 0), cmap="gray_r")
         colour = style.COLOURS[1] if text.endswith("!") else "black"
         axes.set_title(text.rstrip("!"), fontsize=7.5, pad=2, color=colour)
     return figure

@@ -4,11 +4,12 @@ Colour-blind readers can distinguish the colours (Okabe and Ito). Line styles di
 in black and white.
 """
 
-from collections.abc import Sequence
-from itertools import cycle
+import math
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -49,16 +50,42 @@ def count_range(counts: pd.Series) -> str:
     return f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
 
 
-def figure(title: str, note: str, height: float, width: float = WIDTH) -> Figure:
-    """An empty figure with a title and, below it in grey, a note; sizes are in inches.
+def figure(title: str, note: str, height: float) -> Figure:
+    """An empty figure with a title and, below it in grey, a note; `height` is in inches.
 
     The style is matplotlib's default: a user's matplotlibrc has no effect.
     """
     matplotlib.rcdefaults()
-    empty = Figure(figsize=(width, height), layout="constrained")
+    empty = Figure(figsize=(WIDTH, height), layout="constrained")
     empty.suptitle(title, fontsize=11)
     empty.supxlabel(note, fontsize=7.5, color="0.35")
     return empty
+
+
+def panels(
+    title: str,
+    note: str,
+    count: int = 1,
+    columns: int = 0,
+    height: tuple[float, float] = (3.4, 0),
+    grid: str = "both",
+    **shared: bool,
+) -> tuple[Figure, np.ndarray]:
+    """A figure with `count` panels (Axes), in rows of `columns` (default: one row).
+
+    `height` is that of a row and of title and note, in inches. `grid`: lines of the axis `y`, of
+    `both`, or none (empty). `shared`: arguments of `Figure.subplots`.
+    """
+    columns = min(columns or count, count)
+    rows = math.ceil(count / columns)
+    whole = figure(title, note, rows * height[0] + height[1])
+    axes = whole.subplots(rows, columns, squeeze=False, **shared).ravel()
+    for panel in axes[:count]:
+        if grid:
+            panel.grid(axis=grid, alpha=0.3)
+    for panel in axes[count:]:
+        panel.set_axis_off()
+    return whole, axes[:count]
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -73,15 +100,21 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def styles(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """A colour and a line style for each name: arguments of `Axes.plot`."""
-    pairs = zip(names, cycle(COLOURS), cycle(LINES))
-    return {name: {"color": colour, "linestyle": line} for name, colour, line in pairs}
+def line(number: int) -> dict[str, str]:
+    """The colour and the line style of the line `number`, from 0: arguments of `Axes.plot`."""
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)]}
 
 
-def half_interval(means: pd.DataFrame) -> pd.Series:
-    """Half of the 95 % interval, in points, for rows of `summarise`.
+def plot_means(axes: Axes, x: pd.Series | np.ndarray, means: pd.DataFrame, **line: Any) -> None:
+    """Plot mean accuracies in per cent with 95 % intervals, for rows of `summarise`.
 
-    0 for two seeds: the interval is 9 times as wide as their difference and would fill the figure.
+    No interval for two seeds: it is 9 times as wide as their difference and would fill the figure.
     """
-    return (100 * (means["high"] - means["mean"])).where(means["n"] > 2, 0)
+    half = (100 * (means["high"] - means["mean"])).where(means["n"] > 2, 0)
+    axes.errorbar(x, 100 * means["mean"], half, **line)
+
+
+def plot_errors(axes: Axes, means: pd.DataFrame, y: np.ndarray, **points: Any) -> None:
+    """Plot test errors in per cent with 95 % intervals, from mean accuracies, at heights `y`."""
+    half = [100 * (means["high"] - means["mean"]), 100 * (means["mean"] - means["low"])]
+    axes.errorbar(100 * (1 - means["mean"]), y, xerr=half, **points)

@@ -46,19 +46,15 @@ def compare(runs: pd.DataFrame, key: Sequence[str], baseline: str, images: int) 
 
     Returns the columns `key`, the fields of Mean and the fields of Difference.
     """
-    accuracies = {
-        design: rows.set_index("seed")["test_accuracy"]
-        for design, rows in converged(runs).groupby("design", sort=False)
-    }
+    by_seed = converged(runs).set_index("seed")
+    accuracies = dict(iter(by_seed.groupby("design", sort=False)["test_accuracy"]))
     several = {design: values for design, values in accuracies.items() if len(values) > 1}
-    possible = baseline in several and len(several) > 1
-    by_design = differences(several, baseline) if possible else {}
-    rows = [
-        first[list(key)].to_dict()
-        | mean_or_wilson(accuracies.get(first["design"], []), images)._asdict()
-        | by_design.get(first["design"], Difference())._asdict()
-        for _, first in runs.drop_duplicates("design").iterrows()
-    ]
+    compared = differences(several, baseline) if baseline in several else {}
+    rows = []
+    for _, first in runs.drop_duplicates("design").iterrows():
+        mean = mean_or_wilson(accuracies.get(first["design"], []), images)
+        difference = compared.get(first["design"], Difference())
+        rows.append((*first[list(key)], *mean, *difference))
     return pd.DataFrame(rows, columns=[*key, *Mean._fields, *Difference._fields])
 
 
@@ -112,7 +108,7 @@ def dunnett(pairs: Sequence[Pair]) -> list[Difference]:
 def welch(pairs: Sequence[Pair]) -> list[Difference]:
     """Compare the two designs of each pair by Welch's test with Holm's correction."""
     tests = [stats.ttest_ind(a, b, equal_var=False) for a, b in pairs]
-    return corrected(pairs, tests, "Welch, Holm") if pairs else []
+    return corrected(pairs, tests, "Welch, Holm")
 
 
 def corrected(pairs: Sequence[Pair], tests: Sequence, method: str) -> list[Difference]:
@@ -121,26 +117,21 @@ def corrected(pairs: Sequence[Pair], tests: Sequence, method: str) -> list[Diffe
     # Means of equal values differ in their last bits.
     means = np.round([a.mean() - b.mean() for a, b in pairs], 12)
     # If no accuracy varies, the means are exact: equal (p = 1) or different (p = 0).
-    certain = [np.ptp(a) == 0 and np.ptp(b) == 0 for a, b in pairs]
-    raw = np.where(np.isnan(raw) | certain, np.equal(means, 0).astype(float), raw)
+    certain = np.array([np.ptp(a) == np.ptp(b) == 0 for a, b in pairs], bool)
+    raw = np.where(np.isnan(raw) | certain, means == 0, raw)
     order = np.argsort(raw, kind="stable")
-    holm = raw[order] * np.arange(len(raw), 0, -1)
-    p = np.empty_like(raw)
-    p[order] = np.minimum(1, np.maximum.accumulate(holm))
+    holm = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
+    p = np.minimum(1, holm)[np.argsort(order)]
     intervals = [test.confidence_interval(1 - (1 - LEVEL) / len(pairs)) for test in tests]
-    return [
-        Difference(means[i], *intervals[i], p[i], correlation(*pair), method)
-        for i, pair in enumerate(pairs)
-    ]
+    rows = zip(means, intervals, p, pairs, strict=True)
+    return [Difference(m, *limits, p, correlation(*pair), method) for m, limits, p, pair in rows]
 
 
 def correlation(a: pd.Series, b: pd.Series) -> float:
     """Pearson's correlation over common seeds; nan for fewer than 3 seeds or constant values."""
-    shared = a.index.intersection(b.index)
-    x, y = a.loc[shared].to_numpy(float), b.loc[shared].to_numpy(float)
-    if len(shared) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return np.nan
-    return float(stats.pearsonr(x, y).statistic)
+    x, y = pd.concat([a, b], axis=1, join="inner").to_numpy(float).T
+    varies = len(x) > 2 and np.ptp(x) > 0 and np.ptp(y) > 0
+    return float(stats.pearsonr(x, y).statistic) if varies else np.nan
 
 
 def follows(a: pd.Series, b: pd.Series) -> bool:

@@ -1,6 +1,6 @@
 """Effects of factors: the range of the levels' means, shares of variance, and gains by size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,35 +33,32 @@ class Effect(NamedTuple):
 
 
 @constants_allowed()
-def effect(values: Mapping[str, ArrayLike], ordered: bool) -> Effect:
-    """The effect of a factor, from the accuracies at each of its levels.
+def effect(runs: pd.DataFrame, factor: str, ordered: bool) -> Effect:
+    """The effect of a factor, a column of converged `runs`; `ordered` levels are in order.
 
-    Needs at least 2 levels with at least 2 values each. The interval is Tukey-Kramer's, or Games-
+    Needs at least 2 levels with at least 2 runs each. The interval is Tukey-Kramer's, or Games-
     Howell's if standard deviations differ. It accounts for the choice of best and worst level.
     """
-    names = list(values)
-    samples = [np.asarray(values[name], float) for name in names]
-    means = np.array([sample.mean() for sample in samples])
-    best, worst = int(means.argmax()), int(means.argmin())
+    levels, names = pd.factorize(runs[factor])
+    accuracies = runs["test_accuracy"].to_numpy(float)
+    samples = [accuracies[levels == level] for level in range(len(names))]
+    means = [sample.mean() for sample in samples]
+    best, worst = int(np.argmax(means)), int(np.argmin(means))
     span = means[best] - means[worst]
     half = half_range(samples, best, worst, equal_spreads=not spreads_differ(samples))
-    slope = slope_p = np.nan
-    if ordered:
-        steps = np.repeat(np.arange(len(samples)), [len(sample) for sample in samples])
-        line = stats.linregress(steps, np.concatenate(samples))
-        slope, slope_p = line.slope, line.pvalue
+    line = stats.linregress(levels, accuracies)
     return Effect(
         levels=len(samples),
         n=min(map(len, samples)),
         range=span,
         low=max(0.0, span - half),
         high=span + half,
-        best=names[best],
-        worst=names[worst],
+        best=str(names[best]),
+        worst=str(names[worst]),
         eta_squared=eta_squared(samples),
-        by_chance=(len(samples) - 1) / (sum(map(len, samples)) - 1),
-        slope=slope,
-        slope_p=slope_p,
+        by_chance=(len(samples) - 1) / (len(accuracies) - 1),
+        slope=line.slope if ordered else np.nan,
+        slope_p=line.pvalue if ordered else np.nan,
     )
 
 
@@ -89,31 +86,21 @@ def half_range(samples: Sequence[np.ndarray], i: int, j: int, equal_spreads: boo
 def eta_squared(samples: Sequence[np.ndarray]) -> float:
     """The share of the variance between samples; nan if all values are equal."""
     values = np.concatenate(samples)
-    if np.ptp(values) == 0:
-        return np.nan
-    between = sum(len(s) * (s.mean() - values.mean()) ** 2 for s in samples)
-    return float(between / ((values - values.mean()) ** 2).sum())
+    means = np.concatenate([np.full(len(sample), sample.mean()) for sample in samples])
+    return float(means.var() / values.var()) if np.ptp(values) > 0 else np.nan
 
 
-def eta_squared_two(values: np.ndarray) -> dict[str, float]:
+def eta_squared_two(values: np.ndarray) -> np.ndarray:
     """Shares of the variance in a balanced grid of shape (rows, columns, seeds).
 
-    Keys: rows, columns, interaction, seeds. All are nan if all values are equal.
+    Returns the shares of rows, columns, interaction and seeds. All are nan if all values are equal.
     """
     if np.ptp(values) == 0:
-        return dict.fromkeys(("rows", "columns", "interaction", "seeds"), np.nan)
-    grand = values.mean()
-    rows, columns = values.mean((1, 2)), values.mean((0, 2))
-    cells = values.mean(2)
-    total = ((values - grand) ** 2).sum()
-    size = values.shape
-    shares = {
-        "rows": size[1] * size[2] * ((rows - grand) ** 2).sum(),
-        "columns": size[0] * size[2] * ((columns - grand) ** 2).sum(),
-        "interaction": size[2] * ((cells - rows[:, None] - columns[None, :] + grand) ** 2).sum(),
-        "seeds": ((values - cells[..., None]) ** 2).sum(),
-    }
-    return {name: float(share / total) for name, share in shares.items()}
+        return np.full(4, np.nan)
+    rows, columns, cells = values.mean((1, 2)), values.mean((0, 2)), values.mean(2)
+    interaction = cells - rows[:, None] - columns + values.mean()
+    parts = rows.var(), columns.var(), interaction.var(), values.var(2).mean()
+    return np.array(parts) / values.var()
 
 
 def grid_shares(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
@@ -125,11 +112,11 @@ def grid_shares(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     columns = ["n", *(f"share_{name}" for name in (*factors, "interaction", "seeds"))]
     wide = converged(runs).pivot(index=[*factors], columns="seed", values="test_accuracy")
     wide = wide.dropna(axis="columns")
-    rows, cols = (wide.index.unique(level).size for level in (0, 1))
-    if len(wide) < rows * cols or wide.shape[1] < 2:
+    (rows, cols), n = wide.index.levshape, wide.shape[1]
+    if len(wide) < rows * cols or n < 2:
         return pd.DataFrame(columns=columns)
-    shares = eta_squared_two(wide.to_numpy().reshape(rows, cols, -1))
-    return pd.DataFrame([(wide.shape[1], *shares.values())], columns=columns)
+    shares = eta_squared_two(wide.to_numpy().reshape(rows, cols, n))
+    return pd.DataFrame([(n, *shares)], columns=columns)
 
 
 class Gain(NamedTuple):
@@ -159,6 +146,6 @@ def gains_differ(a: Gain, b: Gain) -> float:
     If only size mattered, the gains would be equal. Both lines contain the baseline's runs, so the
     slopes are correlated and the test is conservative.
     """
-    variances = a.error**2, b.error**2
-    freedom = sum(variances) ** 2 / (variances[0] ** 2 / a.freedom + variances[1] ** 2 / b.freedom)
-    return float(2 * stats.t.sf(abs(a.slope - b.slope) / np.sqrt(sum(variances)), freedom))
+    variance = a.error**2 + b.error**2
+    freedom = variance**2 / (a.error**4 / a.freedom + b.error**4 / b.freedom)
+    return float(2 * stats.t.sf(abs(a.slope - b.slope) / np.sqrt(variance), freedom))

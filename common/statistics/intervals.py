@@ -52,10 +52,7 @@ def summarise(frame: pd.DataFrame, by: list[str], column: str) -> pd.DataFrame:
     Returns the columns `by`, n, mean, sd, low, high.
     """
     groups = frame.groupby(by, sort=False)[column]
-    rows = [
-        dict(zip(by, names, strict=True)) | mean_interval(values)._asdict()
-        for names, values in groups
-    ]
+    rows = [(*names, *mean_interval(values)) for names, values in groups]
     return pd.DataFrame(rows, columns=[*by, *Mean._fields])
 
 

@@ -1,6 +1,5 @@
 """Evaluate a network on examples: scores, loss, accuracy, confusion matrix."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,16 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.data.datasets import Dataset, Examples
+from common.training.recipes import Loss
 
 TEST_BATCH = 1000  # the 2017 report's test batch
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of a network on examples.
+    """The result of a network on examples: the mean loss and the confusion matrix.
 
-    `loss` is the mean loss. `confusion[t, p]` counts the images of class t that are classified as p
-    (int64, (classes, classes)).
+    `confusion[t, p]`, int64, counts the images of class t that are classified as p.
     """
 
     loss: float
@@ -40,10 +39,7 @@ class Evaluation:
 
 
 def predict(model: nn.Module, dataset: Dataset, images: Tensor) -> Tensor:
-    """Scores, float32 (N, classes), for uint8 images (N, C, H, W).
-
-    Runs in eval and inference mode, then restores the model's mode. Uses no random numbers.
-    """
+    """Scores, float32 (N, classes), for uint8 images (N, C, H, W). The model's mode stays."""
     training = model.training
     model.eval()
     with torch.inference_mode():
@@ -53,10 +49,7 @@ def predict(model: nn.Module, dataset: Dataset, images: Tensor) -> Tensor:
 
 
 def evaluate(
-    model: nn.Module,
-    dataset: Dataset,
-    examples: Examples,
-    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    model: nn.Module, dataset: Dataset, examples: Examples, loss: Loss = F.cross_entropy
 ) -> Evaluation:
     """Loss, accuracy and confusion of `model` on `examples`, normalised like `dataset`."""
     scores = predict(model, dataset, examples.images)

@@ -4,10 +4,10 @@ An edit that changes the computation changes the fingerprint: results of old cod
 as results of new code. Renaming, moving, commenting and reformatting do not change it. README.txt
 lists the edits that it does not detect.
 
-For a network we hash the modules with their arguments, the shapes of the parameters in the order of
-construction, the values of the buffers, the operations of `forward` as traced by torch.fx, and the
-source of `reset_parameters`. For a function we hash the syntax tree without docstring, annotations
-and local names, the arguments, and the functions and constants that it uses.
+Of a network, we hash the shapes of the parameters in the order of construction, the operations of
+`forward` as traced by torch.fx, with the modules' arguments and buffers, and the source of
+`reset_parameters`. Of a function, we hash the syntax tree without docstring, annotations and local
+names, the arguments, and the functions and constants that it uses.
 """
 
 import ast
@@ -17,8 +17,8 @@ import hashlib
 import inspect
 import json
 import linecache
+import operator
 import sys
-import types
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -31,6 +31,7 @@ from common.training.recipes import Recipe
 
 # Code of these packages is hashed by its name: its source differs between versions.
 LIBRARIES = sys.stdlib_module_names | {"torch", "torchvision", "numpy"}
+DEFINED = ast.FunctionDef | ast.arg  # parts of a syntax tree that define local names
 # Parts of a syntax tree that do not change the computation, or are hashed elsewhere.
 SKIPPED = ("annotation", "returns", "defaults", "kw_defaults", "ctx", "kind", "type_comment")
 
@@ -49,50 +50,40 @@ def fingerprint(design: Design, recipe: Recipe, normalisation: tuple[float, floa
 def of_network(model: nn.Module) -> list:
     """The parameters, own initialisation and traced operations of a network."""
     parameters = [(list(p.shape), p.requires_grad) for p in model.parameters()]
+    for number, parameter in enumerate(model.parameters()):
+        parameter.number = number  # stands for the random values
     own = [type(module) for module in model.modules() if not is_library(type(module))]
     weights = [of_value(cls.reset_parameters) for cls in own if "reset_parameters" in vars(cls)]
     try:
-        operations = of_graph(model, fx.Tracer().trace(model))
+        operations = of_graph(model)
     except Exception:  # fx cannot trace the network: for example an `if` on a tensor's values
-        modules = [of_module(model, m) for m in model.modules() if is_library(type(m))]
+        modules = [of_module(m) for m in model.modules() if is_library(type(m))]
         operations = [modules, [of_value(cls.forward) for cls in own]]
     return [parameters, weights, operations]
 
 
-def of_graph(model: nn.Module, graph: fx.Graph) -> list:
-    """Every operation of a traced network with its arguments; results are numbered."""
-    numbers: dict[fx.Node, int] = {}
-
-    def argument(value: Any) -> Any:
-        if isinstance(value, fx.Node):
-            return ["result", numbers[value]]
-        if isinstance(value, slice):
-            return ["slice", argument(value.start), argument(value.stop), argument(value.step)]
-        if isinstance(value, list | tuple):
-            return [argument(item) for item in value]
-        return of_value(value)
-
+def of_graph(model: nn.Module) -> list:
+    """Every operation of a network, traced by fx, with its arguments; results are numbered."""
     operations: list = []
-    for node in graph.nodes:
-        module = model.get_submodule(node.target) if node.op == "call_module" else None
-        # An option that is off: it computes nothing.
-        if isinstance(module, nn.Identity) or getattr(module, "p", None) == 0:
-            numbers[node] = numbers[node.args[0]]
-            continue
-        numbers[node] = len(operations)
+    for node in fx.Tracer().trace(model).nodes:
         target: Any = node.target if isinstance(node.target, str) else node.target.__name__
-        if module is not None:
-            target = of_module(model, module)
-        elif node.op == "get_attr":
-            target = of_tensor(model, functools.reduce(getattr, node.target.split("."), model))
-        elif node.op == "placeholder":
+        if node.op == "placeholder":
             target = ""
-        named = [[name, argument(value)] for name, value in sorted(node.kwargs.items())]
-        operations.append([node.op, target, argument(node.args), named])
+        elif node.op == "get_attr":
+            target = of_value(operator.attrgetter(node.target)(model))
+        elif node.op == "call_module":
+            module = model.get_submodule(node.target)
+            if isinstance(module, nn.Identity) or getattr(module, "p", None) == 0:
+                node.meta = node.args[0].meta  # an option that is off: it computes nothing
+                continue
+            target = of_module(module)
+        node.meta["number"] = len(operations)
+        named = of_value(dict(sorted(node.kwargs.items())))
+        operations.append([node.op, target, of_value(node.args), named])
     return operations
 
 
-def of_module(model: nn.Module, module: nn.Module) -> list:
+def of_module(module: nn.Module) -> list:
     """A PyTorch module: its type, arguments and parameters."""
     simple = (bool, int, float, str, tuple, type(None))
     arguments = {
@@ -101,21 +92,7 @@ def of_module(model: nn.Module, module: nn.Module) -> list:
         if not name.startswith("_") and name != "training" and isinstance(value, simple)
     }
     tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-    return [type(module).__name__, arguments, [of_tensor(model, tensor) for tensor in tensors]]
-
-
-def of_tensor(model: nn.Module, tensor: Tensor) -> list:
-    """A parameter: its number in the order of construction. Any other tensor: its values."""
-    for number, parameter in enumerate(model.parameters()):
-        if parameter is tensor:
-            return ["parameter", number]
-    return of_array(tensor)
-
-
-def of_array(tensor: Tensor) -> list:
-    """The values of a tensor."""
-    digest = hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
-    return ["tensor", str(tensor.dtype), list(tensor.shape), digest]
+    return [type(module).__name__, arguments, of_value(tensors)]
 
 
 def of_value(value: Any, parents: tuple[Callable, ...] = ()) -> Any:
@@ -128,14 +105,19 @@ def of_value(value: Any, parents: tuple[Callable, ...] = ()) -> Any:
         return [of_value(item, parents) for item in value]
     if isinstance(value, dict):
         return [[of_value(k, parents), of_value(v, parents)] for k, v in value.items()]
-    if inspect.ismodule(value):
-        return value.__name__
+    if isinstance(value, slice):
+        return ["slice", of_value(value.start), of_value(value.stop), of_value(value.step)]
+    if isinstance(value, fx.Node):
+        return ["result", value.meta["number"]]
+    if isinstance(value, Tensor) and hasattr(value, "number"):
+        return ["parameter", value.number]
+    if isinstance(value, Tensor):
+        digest = hashlib.sha256(value.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+        return ["tensor", str(value.dtype), list(value.shape), digest]
     if isinstance(value, functools.partial) or inspect.isfunction(value):
         return of_function(value, parents)
-    if isinstance(value, Tensor):
-        return of_array(value)
-    if inspect.isclass(value):  # of_network hashes the networks of this repository
-        return value.__name__ if is_library(value) else "class"
+    if inspect.isclass(value) and not is_library(value):
+        return "class"  # of_network hashes the networks of this repository
     if callable(value) and not is_library(type(value)):
         return [of_function(type(value).__call__, parents), of_value(vars(value), parents)]
     return getattr(value, "__name__", str(value))  # torch.float32, a function written in C
@@ -147,35 +129,25 @@ def of_function(value: Callable, parents: tuple[Callable, ...]) -> Any:
     while isinstance(value, functools.partial):
         arguments, named = (*value.args, *arguments), {**value.keywords, **named}
         value = value.func
-    signature = inspect.signature(value) if named or arguments or not is_library(value) else None
-    bound = signature.bind_partial(*arguments, **named) if signature else None
-    parents = (*parents, value)
-    values = []
-    for name, parameter in signature.parameters.items() if signature else ():
-        default = None if parameter.default is parameter.empty else parameter.default
-        values.append(of_value(bound.arguments.get(name, default), parents))
-    if is_library(value):
-        return [value.__name__, values]
-    return [of_syntax(value, parents), values]
+    parents, values = (*parents, value), []
+    if arguments or named or not is_library(value):
+        bound = inspect.signature(value).bind_partial(*arguments, **named)
+        bound.apply_defaults()
+        names = bound.signature.parameters
+        values = [of_value(bound.arguments.get(name), parents) for name in names]
+    return [value.__name__ if is_library(value) else of_syntax(value, parents), values]
 
 
 def of_syntax(function: Callable, parents: tuple[Callable, ...]) -> Any:
     """The syntax tree of a function: numbers for local names, values for global names."""
-    node = syntax_node(function.__code__)
+    node = syntax_node(function)
     if node is None:
         return function.__name__
     values = {**vars(builtins), **function.__globals__}
     values |= inspect.getclosurevars(function).nonlocals
-    names = [
-        getattr(part, "name", getattr(part, "arg", None))
-        for part in ast.walk(node)
-        if isinstance(part, ast.FunctionDef | ast.arg)
-    ]
-    names += [
-        part.id
-        for part in ast.walk(node)
-        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-    ]
+    parts = [*ast.walk(node)]
+    names = [p.arg if isinstance(p, ast.arg) else p.name for p in parts if isinstance(p, DEFINED)]
+    names += [p.id for p in parts if isinstance(p, ast.Name) and isinstance(p.ctx, ast.Store)]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
 
     def of(part: Any) -> Any:
@@ -190,9 +162,8 @@ def of_syntax(function: Callable, parents: tuple[Callable, ...]) -> Any:
         }
         if isinstance(part, ast.Name):
             value = values.get(part.id, part.id)
-            children["id"] = numbers.get(
-                part.id, "itself" if value in parents else of_value(value, parents)
-            )
+            of_global = "itself" if value in parents else of_value(value, parents)
+            children["id"] = numbers.get(part.id, of_global)
         elif isinstance(part, ast.arg):
             children["arg"] = numbers[part.arg]
         elif isinstance(part, ast.FunctionDef):
@@ -204,8 +175,9 @@ def of_syntax(function: Callable, parents: tuple[Callable, ...]) -> Any:
     return of(node)
 
 
-def syntax_node(code: types.CodeType) -> ast.AST | None:
-    """The function or lambda that begins where `code` begins; None without a source file."""
+def syntax_node(function: Callable) -> ast.AST | None:
+    """The syntax tree of a function or lambda; None without a source file."""
+    code = function.__code__
     tree = ast.parse("".join(linecache.getlines(code.co_filename)))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.Lambda):

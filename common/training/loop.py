@@ -16,7 +16,7 @@ from common.data.datasets import Dataset, normalisation_of
 from common.models.design import Design
 from common.training.evaluation import Evaluation, evaluate
 from common.training.fingerprint import fingerprint
-from common.training.recipes import Recipe, make_optimizer
+from common.training.recipes import Augment, Recipe, make_optimizer
 
 TINY = 4  # batches up to this size train faster without oneDNN: 0.65 instead of 0.78 ms per step
 BLOCK = 1024  # images to gather and normalise in one call; 256 is as fast, 4,096 is slower
@@ -68,21 +68,16 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a run after its last epoch.
-
-    `test` is for the test set, `variations` for its variations. `step_losses` is float32 (steps,).
-    `weights` is the state dict, on the CPU. `device` and `torch` name the processor and PyTorch's
-    version.
-    """
+    """The result of a run after its last epoch."""
 
     epochs: list[Epoch]
     test: Evaluation
-    variations: dict[str, Evaluation]
-    step_losses: Tensor
-    weights: dict[str, Tensor]
+    variations: dict[str, Evaluation]  # of the test set
+    step_losses: Tensor  # float32 (steps,)
+    weights: dict[str, Tensor]  # on the CPU
     classes: tuple[str, ...]
-    device: str
-    torch: str
+    device: str  # its type and model
+    torch: str  # PyTorch's version
 
     @property
     def train_seconds(self) -> float:
@@ -93,12 +88,9 @@ class Outcome:
 def train(
     run: Run, dataset: Dataset, on_epoch: Callable[[Epoch], None] = lambda epoch: None
 ) -> Outcome:
-    """Train a run. The same seed gives the same numbers on one thread.
+    """Train a run on the device of its data set. `on_epoch` is called after each epoch.
 
-    Args:
-        run: the run to train.
-        dataset: its data set, on the training device.
-        on_epoch: called after each epoch.
+    The same seed gives the same numbers on one thread.
     """
     recipe, image_count = run.recipe, len(dataset.train.labels)
     device = dataset.train.labels.device
@@ -119,13 +111,12 @@ def train(
         # One tensor for all losses: thousands of small tensors would fragment the memory.
         losses = torch.empty(steps, device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
+        shuffled = batches(dataset, recipe.batch_size, random, recipe.augment)
         with onednn(recipe.batch_size > TINY):
-            for step, (x, y) in enumerate(
-                batches(dataset, recipe.batch_size, random, recipe.augment)
-            ):
+            for step, (x, y) in enumerate(shuffled):
                 scores = model(x)
                 loss = recipe.loss(scores, y)
-                optimizer.zero_grad(set_to_none=True)
+                optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 if schedule:
@@ -136,18 +127,16 @@ def train(
         seconds = time.perf_counter() - start
 
         test = evaluate(model, dataset, dataset.test, recipe.loss)
-        train_loss = step_losses[-1].double().mean().item()
-        epochs.append(
-            Epoch(train_loss, correct.item() / image_count, test.loss, test.accuracy, seconds)
-        )
+        loss, accuracy = step_losses[-1].double().mean().item(), correct.item() / image_count
+        epochs.append(Epoch(loss, accuracy, test.loss, test.accuracy, seconds))
         on_epoch(epochs[-1])
 
     return Outcome(
         epochs=epochs,
         test=test,
         variations={
-            name: evaluate(model, dataset, examples, recipe.loss)
-            for name, examples in dataset.variations.items()
+            name: evaluate(model, dataset, part, recipe.loss)
+            for name, part in dataset.variations.items()
         },
         step_losses=torch.cat(step_losses),
         weights={name: tensor.cpu() for name, tensor in model.state_dict().items()},
@@ -167,18 +156,12 @@ def initial_model(run: Run) -> nn.Module:
 
 
 def image_random(seed: int) -> torch.Generator:
-    """The random generator for order and augmentation of a run's images.
-
-    It is independent of the initial weights: all designs see the same images in the same order.
-    """
+    """The random numbers for order and augmentation of a run's images, the same for all designs."""
     return torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
 
 
 def batches(
-    dataset: Dataset,
-    batch_size: int,
-    random: torch.Generator,
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    dataset: Dataset, batch_size: int, random: torch.Generator, augment: Augment | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The training examples, shuffled: x float32 (batch_size, C, H, W), y int64 (batch_size,).
 
@@ -189,8 +172,8 @@ def batches(
     block = batch_size * max(1, BLOCK // batch_size)
     order = torch.randperm(len(labels), generator=random).to(labels.device)
     for chosen in order.split(block):
-        block_images = images[chosen] if augment is None else augment(images[chosen], random)
-        x = dataset.normalised(block_images)
+        x = images[chosen] if augment is None else augment(images[chosen], random)
+        x = dataset.normalised(x)
         yield from zip(x.split(batch_size), labels[chosen].split(batch_size), strict=True)
 
 
@@ -206,7 +189,7 @@ def onednn(enabled: bool) -> Iterator[None]:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until an accelerator has finished its work, so that measured times are correct."""
+    """Wait for an accelerator, so that measured times are correct."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 

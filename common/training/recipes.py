@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from common.data.transforms import distort, flip_and_shift
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # scores (N, classes), labels (N,) -> mean loss
+Augment = Callable[[Tensor, torch.Generator], Tensor]  # uint8 images (N, C, H, W) -> changed ones
 
 
 @dataclass(frozen=True)
@@ -20,56 +21,40 @@ class Recipe:
     """How a network is trained. Every field is part of the fingerprint, except the name.
 
     Options may change epochs, batch_size, lr and momentum. The rest is fixed by the recipe.
-
-    lr: learning rate; with a schedule the highest one.
-    momentum: None for an optimiser without momentum.
-    optimizer: a class of torch.optim.
-    loss: mean loss of scores (N, classes) and labels (N,), for training and test.
-    schedule: returns the learning-rate schedule for an optimiser, lr and the number of steps;
-        None: constant rate.
-    initialise: sets the initial weights of a network from torch's global random numbers; None:
-        the network's own initialisation.
-    augment: changes uint8 images (N, C, H, W) at random, see data/transforms.py.
     """
 
     name: str
     epochs: int
     batch_size: int
-    lr: float
-    momentum: float | None
+    lr: float  # learning rate; with a schedule the highest one
+    momentum: float | None  # None: the optimiser has no momentum
     optimizer: type[torch.optim.Optimizer] = torch.optim.SGD
-    loss: Loss = F.cross_entropy
+    loss: Loss = F.cross_entropy  # for training and test
     nesterov: bool = False
     weight_decay: float = 0.0
+    # The learning rates, from an optimiser, lr and the number of steps; None: constant.
     schedule: Callable[..., LRScheduler] | None = None
+    # Sets initial weights from torch's global random numbers; None: the network's own.
     initialise: Callable[[nn.Module], None] | None = None
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    augment: Augment | None = None  # see data/transforms.py
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of the recipe for the weights of `model`.
-
-    Raises:
-        ValueError: the optimiser does not fit the recipe or the training loop.
-    """
+    """The optimiser of the recipe for the weights of `model`. ValueError: it does not fit."""
     options = inspect.signature(recipe.optimizer).parameters
     closure = inspect.signature(recipe.optimizer.step).parameters["closure"]
     wanted = {
-        "momentum": recipe.momentum or 0.0,
+        "momentum": recipe.momentum,
         "nesterov": recipe.nesterov and bool(recipe.momentum),
         "weight_decay": recipe.weight_decay,
     }
     lacking = [name for name, value in wanted.items() if value and name not in options]
     lacking += ["step without a closure"] if closure.default is closure.empty else []
     if lacking:
-        optimizer = recipe.optimizer.__name__
-        lacks = " and no ".join(lacking)
-        raise ValueError(f"recipe {recipe.name}: {optimizer} has no {lacks}; change the recipe")
-    arguments = {name: value for name, value in wanted.items() if name in options}
-    if recipe.momentum is None:
-        arguments.pop("momentum", None)
-    if "fused" in options:
-        arguments["fused"] = True  # one call for all weights
+        lacks = f"{recipe.optimizer.__name__} has no {' and no '.join(lacking)}"
+        raise ValueError(f"recipe {recipe.name}: {lacks}; change the recipe")
+    wanted["fused"] = True  # one call for all weights
+    arguments = {name: wanted[name] for name in options if wanted.get(name) is not None}
     return recipe.optimizer(model.parameters(), lr=recipe.lr, **arguments)
 
 
@@ -103,10 +88,11 @@ def competing(scores: Tensor, labels: Tensor, rubbish: float) -> Tensor:
     return F.cross_entropy(with_rubbish, labels)
 
 
+# What recipes with a one-cycle schedule have in common.
+ONE_CYCLE = {"batch_size": 64, "momentum": 0.9, "nesterov": True, "schedule": one_cycle}
+
 # CIFAR-10. The recipe of PyTorch's 60-minute tutorial; the explorations use its budget by default.
-TUTORIAL = Recipe(
-    "tutorial", epochs=2, batch_size=4, lr=0.001, momentum=0.9, optimizer=torch.optim.SGD
-)
+TUTORIAL = Recipe("tutorial", epochs=2, batch_size=4, lr=0.001, momentum=0.9)
 TUTORIAL_LONG = replace(TUTORIAL, name="tutorial-long", epochs=20)
 TUTORIAL_KAIMING = replace(TUTORIAL, name="tutorial-kaiming", initialise=kaiming)
 
@@ -114,40 +100,24 @@ TUTORIAL_KAIMING = replace(TUTORIAL, name="tutorial-kaiming", initialise=kaiming
 TUNED = Recipe(
     "tuned",
     epochs=40,
-    batch_size=64,
     lr=0.03,
-    momentum=0.9,
-    nesterov=True,
     weight_decay=1e-3,
-    schedule=one_cycle,
     initialise=kaiming,
     augment=flip_and_shift,
+    **ONE_CYCLE,
 )
 
 # MNIST. The recipe of the 2017 report.
 REPORT2017 = Recipe("report2017", epochs=10, batch_size=64, lr=0.01, momentum=0.5)
 
 # Chosen on held-out training images: see README.txt.
-MODERN = Recipe(
-    "modern",
-    epochs=20,
-    batch_size=64,
-    lr=0.05,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=5e-4,
-    schedule=one_cycle,
-)
-# The same with random distortions of the digits in every epoch; this needs more epochs.
+MODERN = Recipe("modern", epochs=20, lr=0.05, weight_decay=5e-4, **ONE_CYCLE)
+# The same with random distortions of the digits; this needs more epochs.
 MODERN_DISTORTED = replace(MODERN, name="modern-distorted", epochs=40, augment=distort)
 # Half the distortion, plus waves, and more epochs. On held-out digits, LeNet-5 makes fewer errors
 # with waves than without.
-MODERN_ELASTIC = replace(
-    MODERN,
-    name="modern-elastic",
-    epochs=60,
-    augment=partial(distort, shift=1.0, scale=0.075, squeeze=0.05, shear=0.1, wave=0.7),
-)
+ELASTIC = partial(distort, shift=1.0, scale=0.075, squeeze=0.05, shear=0.1, wave=0.7)
+MODERN_ELASTIC = replace(MODERN, name="modern-elastic", epochs=60, augment=ELASTIC)
 
 # The loss of the paper of 1998. The paper's optimiser, a stochastic diagonal Levenberg-Marquardt
 # method, uses one image per step and a learning rate per weight that depends on the curvature. This
@@ -155,12 +125,8 @@ MODERN_ELASTIC = replace(
 # neither batches of 16 nor rates from the curvature are better. The paper does not give j
 # (`rubbish`) and has no weight decay. We chose j, weight decay, learning rate and number of epochs
 # on held-out digits.
+EQUATION_9 = partial(competing, rubbish=10.0)
 LECUN1998 = replace(
-    MODERN,
-    name="lecun1998",
-    epochs=12,
-    lr=0.003,
-    loss=partial(competing, rubbish=10.0),
-    weight_decay=1e-3,
+    MODERN, name="lecun1998", epochs=12, lr=0.003, weight_decay=1e-3, loss=EQUATION_9
 )
 LECUN1998_DISTORTED = replace(LECUN1998, name="lecun1998-distorted", epochs=30, augment=distort)

@@ -1,7 +1,4 @@
-"""Signal and gradient of each layer before training.
-
-Networks in which signal and gradient fade from layer to layer learn late or not at all.
-"""
+"""Signal and gradient of each layer before training: where both fade, networks learn late."""
 
 import torch
 from torch import Tensor, nn
