@@ -22,6 +22,7 @@ from torch import nn
 
 from common import LabError, cli, console
 from common.data.datasets import TUTORIAL_NORMALISATION
+from common.data.download import cifar10_source
 from common.experiment import Experiment, Tables
 from common.models.networks import CIFAR_COLUMNS, CifarCNN, cifar_design
 from common.plots.accuracy import accuracy_by_class, confusion_matrices
@@ -139,7 +140,8 @@ def check_transforms(lab: Experiment) -> None:
     dataset = lab.dataset()
     images, labels = (part[:4] for part in dataset.train)
     if lab.settings.dataset == "cifar10":
-        photos = CIFAR10(lab.settings.data_dir, train=True, transform=transform)
+        folder = cifar10_source().folder(lab.settings.data_dir)
+        photos = CIFAR10(folder, train=True, transform=transform)
     else:
         pixels = images.permute(0, 2, 3, 1).numpy()  # height, width, channels
         photos = [(transform(p), int(y)) for p, y in zip(pixels, labels, strict=True)]
