@@ -102,8 +102,9 @@ class Experiment:
         if self.settings.list:
             console.print_list(self.runs, self.results, self.settings)
             return 0
-        console.print_runs(self.selected("runs"), self.missing(), self.settings)
-        self.train()
+        with sweep.interruption_message():
+            console.print_runs(self.selected("runs"), self.missing(), self.settings)
+            self.train()
         if ranks.rank() > 0:
             return 0  # only rank 0 reports
         tables = self.tables()
@@ -191,7 +192,8 @@ class Experiment:
             return "all runs failed: see the messages above"
         path, outdated = self.results.path(), self.results.outdated(self.kinds)
         if outdated:
-            return f"the {outdated} runs in {path} are of another network or recipe: train again"
+            runs = "1 run" if outdated == 1 else f"{outdated} runs"
+            return f"{path} has {runs} of another network or recipe: train again"
         return f"{path} has none of these runs: the same command without --plot-only trains them"
 
     def compare(self, tables: Tables) -> None:

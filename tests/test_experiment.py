@@ -74,7 +74,7 @@ def test_nothing_but_runs_of_other_code_is_status_1(tmp_path: Path, plot: object
     add(tmp_path, {7: [0.91, 0.92]}, EDITED)
     status, output = plot()
     assert status == 1
-    assert "the 2 runs in" in output and "are of another network or recipe" in output
+    assert "has 2 runs of another network or recipe: train again" in output
     assert not (tmp_path / "figures").exists()
 
 
