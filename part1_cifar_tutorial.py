@@ -29,8 +29,8 @@ from common.plots.accuracy import accuracy_by_class, confusion_matrices
 from common.plots.curves import loss_curve
 from common.plots.images import image_grid
 from common.settings import Settings
+from common.training.device import device_name
 from common.training.evaluation import evaluate, predict
-from common.training.loop import device_name
 from common.training.recipes import TUTORIAL
 
 SHOWN = 24  # test images in the figure of predictions

@@ -14,7 +14,6 @@ import itertools
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from common import LabError, cli, console, exploration
@@ -50,31 +49,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     exploration.add_baseline_options(parser)
     args = parser.parse_args(argv)
     settings = Settings.of(args, *exploration.baseline_labels(args))
+    folder, network = settings.results_dir, exploration.baseline(args)
     recipes = [settings.recipe] if settings.recipe else exploration.RECIPES
-    network = exploration.baseline(args)
     pairs = itertools.product(recipes, FACTORS)
     runs = pd.concat([runs_of(*pair, settings, network) for pair in pairs], ignore_index=True)
     if runs.empty:
         raise LabError(
-            f"{settings.results_dir} has no factor with two seeds at two levels: run the three "
+            f"{folder} has no factor with two seeds at two levels: run the three "
             "scripts part1_explore_*.py first"
         )
     effects, gains = tables_of(runs, network)
     console.print_effects(effects)
-    path = settings.results_dir / "part1_factors.csv"
-    merge_table(path, [*KEY, "factor"], effects)
-    sizes = path.with_name("part1_factors_sizes.csv")
-    merge_table(sizes, [*KEY, "factor", "size"], gains)
+    merge_table(folder / "part1_factors.csv", [*KEY, "factor"], effects)
+    merge_table(folder / "part1_factors_sizes.csv", [*KEY, "factor", "size"], gains)
     name = "-".join(filter(None, ("part1_factors", settings.label)))
     figure = style.save(draw(effects, runs), settings.figures_dir / f"{name}.png")
-    print(f"\nresults: {console.relative_path(path)}, also part1_factors_sizes.csv")
+    path = console.relative_path(folder / "part1_factors.csv")
+    print(f"\nresults: {path}, also part1_factors_sizes.csv")
     print(f"figure:  {console.relative_path(figure)}")
     return 0
 
 
-def runs_of(
-    recipe: Recipe, factor: str, settings: Settings, network: dict[str, int | str]
-) -> pd.DataFrame:
+def runs_of(recipe: Recipe, factor: str, settings: Settings, network: dict) -> pd.DataFrame:
     """The runs of a factor by one recipe, level by level, with a column `factor`.
 
     Only levels with at least two seeds; empty if there are fewer than two such levels.
@@ -89,9 +85,7 @@ def runs_of(
     return rows if rows[column].nunique() > 1 else rows.head(0)
 
 
-def tables_of(
-    runs: pd.DataFrame, network: dict[str, int | str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables_of(runs: pd.DataFrame, network: dict) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The effect of each factor (a row per recipe and factor), and its gains (also per size).
 
     Gains are per parameter and per multiply-accumulate; `p` tests for a difference from the gain of
@@ -106,7 +100,7 @@ def tables_of(
             if group[size].nunique() > 1:
                 result = gain(group[size], group["test_accuracy"])
                 other = first.setdefault((recipe, size), result)
-                p = np.nan if other is result else gains_differ(other, result)
+                p = float("nan") if other is result else gains_differ(other, result)
                 gains.append(key | {"size": size, **result._asdict(), "p": p})
     columns = [*KEY, "factor", "size", *Gain._fields, "p"]
     return pd.DataFrame(effects), pd.DataFrame(gains, columns=columns)
@@ -115,24 +109,22 @@ def tables_of(
 def draw(effects: pd.DataFrame, levels: pd.DataFrame) -> style.Figure:
     """The effect of each factor, one row of panels per recipe: ranges, and accuracy by size.
 
-    The panels by size separate the effects of factor and size: if only size mattered, the lines
-    would coincide. Factors that do not change the size are not in these panels. `levels` has the
-    runs of all factors, with a column `factor`.
+    If only size mattered, the lines by size would coincide. Factors that do not change the size
+    have no line. `levels` has the runs of all factors, with a column `factor`.
     """
-    recipes = list(effects["recipe"].unique())
+    recipes, names = effects["recipe"].unique(), list(levels["factor"].unique())
     title = "Which factor matters most? From the worst level's mean to the best's, and by size"
     note = (
         f"{effects['dataset'].iloc[0]}; n = {style.count_range(effects['n'])} seeds; 95 % "
         "intervals, of ranges by Tukey or Games-Howell; in brackets: eta squared by chance"
     )
     figure, panels = style.panels(title, note, 3 * len(recipes), columns=3, height=(2.7, 0.6))
-    names = list(levels["factor"].unique())
     for (ranges, *sizes), recipe in zip(panels.reshape(-1, 3), recipes, strict=True):
         draw_ranges(ranges, effects[effects["recipe"] == recipe])
         ranges.set_title(recipe, fontsize=9)
         runs = levels[levels["recipe"] == recipe]
+        sized = runs[runs.groupby("factor")["parameters"].transform("nunique") > 1]
         for axes, size in zip(sizes, SIZES, strict=True):
-            sized = runs[runs.groupby("factor")[size].transform("nunique") > 1]
             for factor, rows in sized.groupby("factor", sort=False):
                 means_by_size(axes, rows, size, factor, names.index(factor))
             axes.set_ylabel("test accuracy (%)")
@@ -145,11 +137,11 @@ def draw(effects: pd.DataFrame, levels: pd.DataFrame) -> style.Figure:
 
 def draw_ranges(axes: style.Axes, effects: pd.DataFrame) -> None:
     """One bar per factor: range of means with its interval, levels, share of variance."""
-    x, height = np.arange(len(effects)), 100 * effects["range"]
+    x, height = range(len(effects)), 100 * effects["range"]
     error = [height - 100 * effects["low"], 100 * effects["high"] - height]
     axes.bar(x, height, color=style.COLOURS[5], edgecolor="black", width=0.6)
     axes.errorbar(x, height, error, fmt="none", color="black", capsize=4)
-    for position, row in zip(x, effects.itertuples(), strict=True):
+    for position, row in enumerate(effects.itertuples()):
         text = f"{row.worst}\nto {row.best}\n$\\eta^2$ {row.eta_squared:.2f}\n({row.by_chance:.2f})"
         font = {"ha": "center", "fontsize": 6.5, "textcoords": "offset points"}
         axes.annotate(text, (position, 100 * row.high), (0, 2), **font)

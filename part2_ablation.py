@@ -15,7 +15,6 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from common import cli, console
@@ -78,21 +77,18 @@ def report(steps: Mapping[str, Run], lab: Experiment, tables: Tables) -> None:
 
 
 def step_table(steps: Mapping[str, Run], runs: pd.DataFrame, images: int) -> pd.DataFrame:
-    """One row per step with runs: its mean accuracy, and the difference from the previous step.
+    """One row per step with converged runs: its mean, and its difference from the previous step.
 
     The differences have p-values by Welch's test with Holm's correction, and intervals with
     Bonferroni's correction for all steps. They need two seeds of both steps. With one seed the
-    interval of the mean is Wilson's, for `images` test images. `runs` has converged runs.
+    interval of the mean is Wilson's, for `images` test images.
     """
-    accuracies = {}
-    for change, run in steps.items():
-        same = (runs["design"] == run.design.name) & (runs["recipe"] == run.recipe.name)
-        accuracies[change] = runs[same].set_index("seed")["test_accuracy"]
-    pairs = {
-        after: (accuracies[after], accuracies[before])
-        for before, after in pairwise(accuracies)
-        if min(len(accuracies[after]), len(accuracies[before])) > 1
+    saved = dict(iter(runs.set_index("seed").groupby(["design", "recipe"])["test_accuracy"]))
+    accuracies = {
+        change: saved.get((run.design.name, run.recipe.name), ()) for change, run in steps.items()
     }
+    pairs = {after: (accuracies[after], accuracies[before]) for before, after in pairwise(steps)}
+    pairs = {change: pair for change, pair in pairs.items() if min(map(len, pair)) > 1}
     differences = dict(zip(pairs, welch(list(pairs.values())), strict=True))
     rows = []
     for number, (change, run) in enumerate(steps.items()):
@@ -109,9 +105,9 @@ def print_table(table: pd.DataFrame) -> None:
     for row in table.itertuples():
         line = f"{row.change:<34} {row.n:>2} {100 * (1 - row.mean):>5.2f} %"
         if pd.notna(row.difference):
-            low, high = -row.difference_high, -row.difference_low
-            limits = console.interval(low, high, least=-1, signed=True)
-            line += f"  {-100 * row.difference:>+6.2f} {limits:>16} {console.p_value(row.p):>8}"
+            limits = console.interval(-row.difference_high, -row.difference_low, signed=True)
+            change = console.points(-row.difference)
+            line += f"  {change:>6} {limits:>16} {console.p_value(row.p):>8}"
         print(line)
 
 
@@ -119,11 +115,10 @@ def errors_by_step(table: pd.DataFrame, note: str) -> style.Figure:
     """The error of each step with its interval, from the first network down to the last."""
     height = (0.36 * len(table), 1.1)
     figure, (axes,) = style.panels("What each change is worth", note, height=height)
-    y = np.arange(len(table))
+    y = range(len(table))
     style.plot_errors(axes, table, y, fmt="o", color=style.COLOURS[0], capsize=4)
-    for position, row in zip(y, table.itertuples(), strict=True):
-        text = "" if pd.isna(row.p) else f"{-100 * row.difference:+.2f}"
-        text += " *" if row.p < 0.05 else ""
+    for position, row in enumerate(table.itertuples()):
+        text = console.points(-row.difference) + (" *" if row.p < 0.05 else "")
         at_the_right = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
         axes.annotate(text, (1, position), (4, -3), fontsize=8, **at_the_right)
     axes.set_yticks(y, table["change"], fontsize=8)

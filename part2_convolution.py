@@ -32,21 +32,14 @@ PERCENT = (1, 3, 10, 30)  # of the training images
 # Each condition: kind, amount (pixels, %, or 0 and 1), suffix of the data set's name, and variation
 # of the test images. Unchanged digits are a condition of each kind.
 CONDITIONS = [
-    *(("shift", pixels, "", f"shift-{pixels}" if pixels else "none") for pixels in (0, *SHIFTS)),
+    ("shift", 0, "", "none"),
+    *(("shift", pixels, "", f"shift-{pixels}") for pixels in SHIFTS),
+    ("permuted", 0, "", "none"),
+    ("permuted", 1, "-permuted", "none"),
     *(("images", percent, f"-{percent}-percent", "none") for percent in PERCENT),
-    *(
-        ("images", 100, "", "none"),
-        ("permuted", 0, "", "none"),
-        ("permuted", 1, "-permuted", "none"),
-    ),
+    ("images", 100, "", "none"),
 ]
-SUFFIXES = ("", "-permuted", *(f"-{percent}-percent" for percent in PERCENT))
 LINES = {"shift": "shifted, {} px", "images": "{} % of the images", "permuted": "pixels permuted"}
-AXES = {
-    "shift": "test digits shifted by (pixels)",
-    "images": "training images (%)",
-    "permuted": "pixels of all digits",
-}
 
 
 @cli.command
@@ -56,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.designs:
         raise UsageError("--designs: this script always compares both networks")
     settings = Settings.of(args)
-    names = [settings.dataset + suffix for suffix in SUFFIXES]
+    names = dict.fromkeys(settings.dataset + suffix for _, _, suffix, _ in CONDITIONS)
     runs = [Run(design, settings.recipe, name) for name in names for design in (MLP, LENET5)]
     stored = {"columns": {"hidden": ""}, "extras": ("variations",), "store": "part2_mlp"}
     options = {"baseline": MLP.name, "shifts": True}
@@ -81,8 +74,8 @@ def report(lab: Experiment, tables: Tables) -> None:
 def table_of_means(lab: Experiment, tables: Tables) -> pd.DataFrame:
     """One row per data set, variation of its test images, and design: mean, and LeNet-5's gain.
 
-    Columns: the key without the seed, variation (`none`: unchanged), and the columns of `compare`.
-    Shifts are only for networks that are trained on all unpermuted images.
+    Columns: the key without the seed, variation, and the columns of `compare`. Shifts are only for
+    networks that are trained on all unpermuted images.
     """
     key = [*lab.results.key_columns[:-1], "variation"]
     runs, identity = tables.converged.assign(variation="none"), list(lab.results.kinds)
@@ -95,15 +88,14 @@ def table_of_means(lab: Experiment, tables: Tables) -> pd.DataFrame:
 
 
 def side_by_side(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """One row per condition with both networks, from `table_of_means`.
+    """One row (kind, amount) per condition with both networks, from `table_of_means`.
 
-    The index is (kind, amount), see CONDITIONS. Columns: (mean, design), (low, design), ...
+    The columns are (mean, design), (low, design), ...
     """
     conditions = pd.DataFrame(CONDITIONS, columns=["kind", "amount", "suffix", "variation"])
     rows = table.assign(suffix=table["dataset"].str.removeprefix(dataset)).merge(conditions)
     wide = rows.pivot(index=["kind", "amount"], columns="design")
-    both = pd.MultiIndex.from_product([["mean"], NAMES])
-    return wide.reindex(columns=wide.columns.union(both, sort=False)).dropna(subset=list(both))
+    return wide[wide["mean"].reindex(columns=list(NAMES)).notna().all(axis="columns")]
 
 
 def print_table(wide: pd.DataFrame) -> None:
@@ -113,20 +105,20 @@ def print_table(wide: pd.DataFrame) -> None:
     for (kind, amount), row in wide.iterrows():
         if amount == 0:
             continue  # unchanged digits have a line already: 100 % of the images
-        mlp, lenet5 = (100 * row["mean", design] for design in NAMES)
+        mlp, lenet5 = (row["mean", design] for design in NAMES)
         low, high = row["difference_low", LENET5.name], row["difference_high", LENET5.name]
-        limits = console.interval(low, high, least=-1, signed=True)
-        condition, gain = LINES[kind].format(amount), lenet5 - mlp
-        print(f"{condition:<20} {mlp:>7.2f} % {lenet5:>7.2f} % {gain:>+8.2f} {limits:>17}")
+        condition, gain = LINES[kind].format(amount), console.points(lenet5 - mlp)
+        means = f"{100 * mlp:>7.2f} % {100 * lenet5:>7.2f} %"
+        print(f"{condition:<20} {means} {gain:>8} {console.interval(low, high, signed=True):>17}")
 
 
 def sentence(wide: pd.DataFrame) -> str:
     """The answer, from the table `side_by_side`."""
     error = 100 - 100 * wide["mean"]
     mlp, lenet5 = error[MLP.name], error[LENET5.name]
-    enough = [p for p in (*PERCENT, 100) if lenet5["images", p] <= mlp["images", 100]]
+    enough = lenet5["images"].index[lenet5["images"] <= mlp["images", 100]]
     fewer = "With all training images, LeNet-5 is worse than the MLP."
-    if enough:
+    if len(enough):
         share = f"With {enough[0]} % of the training images"
         fewer = f"{share}, LeNet-5 is at least as good as the MLP with all."
     a, b = (f"{e['permuted', 1]:.1f} % instead of {e['permuted', 0]:.1f} %" for e in (lenet5, mlp))
@@ -140,21 +132,20 @@ def sentence(wide: pd.DataFrame) -> str:
 def accuracy_by_condition(wide: pd.DataFrame, note: str) -> style.Figure:
     """Accuracy by shift, by the share of training images, and with permuted pixels."""
     title = "What convolution buys: LeNet-5 and an MLP of its size"
-    figure, panels = style.panels(title, note, 3)
-    for axes, (kind, label) in zip(panels, AXES.items(), strict=True):
+    figure, (shift, images, permuted) = style.panels(title, note, 3)
+    for kind, axes in {"shift": shift, "images": images, "permuted": permuted}.items():
         for number, (design, name) in enumerate(NAMES.items()):
             rows = wide.loc[kind].xs(design, axis="columns", level=1)
             bars = {"marker": "so"[number], "ms": 4, "capsize": 3, "label": name}
             x = rows.index + 0.06 * number * (kind == "permuted")  # intervals do not overlap
             style.plot_means(axes, x, rows, **style.line(number), **bars)
-        axes.set_xlabel(label)
-    shift, images, permuted = panels
-    shift.set_ylabel("test accuracy (%)")
+    shift.set(xlabel="test digits shifted by (pixels)", ylabel="test accuracy (%)")
     shift.legend(fontsize=8)
-    images.set_xscale("log")
+    images.set(xlabel="training images (%)", xscale="log")
     images.set_xticks([*PERCENT, 100], [*map(str, PERCENT), "100"])
     images.minorticks_off()
-    permuted.set(xticks=[0, 1], xticklabels=["in place", "permuted"], xlim=(-0.4, 1.4))
+    places = {"xticks": [0, 1], "xticklabels": ["in place", "permuted"], "xlim": (-0.4, 1.4)}
+    permuted.set(xlabel="pixels of all digits", **places)
     return figure
 
 

@@ -28,25 +28,18 @@ from common.plots.accuracy import accuracy_by_design, confusion_matrices
 from common.plots.curves import learning_curves
 from common.plots.images import image_grid
 from common.settings import Settings
+from common.training import recipes
 from common.training.evaluation import predict
-from common.training.recipes import (
-    LECUN1998,
-    LECUN1998_DISTORTED,
-    MODERN,
-    MODERN_DISTORTED,
-    MODERN_ELASTIC,
-    REPORT2017,
-)
 
 # The designs of each recipe; --designs can choose others. The learning rate of `modern` is too high
 # for scores that are distances: with this recipe, the network of 1998 learns nothing.
 DESIGNS = {
-    REPORT2017: [LENET5, LENET5_RELU, LENET5_2017],
-    MODERN: [LENET5, LENET5_RELU, LENET5_2017],
-    MODERN_DISTORTED: [LENET5, LENET5_RELU],
-    MODERN_ELASTIC: [LENET5_RELU],
-    LECUN1998: [LENET5_1998],
-    LECUN1998_DISTORTED: [LENET5_1998],
+    recipes.REPORT2017: [LENET5, LENET5_RELU, LENET5_2017],
+    recipes.MODERN: [LENET5, LENET5_RELU, LENET5_2017],
+    recipes.MODERN_DISTORTED: [LENET5, LENET5_RELU],
+    recipes.MODERN_ELASTIC: [LENET5_RELU],
+    recipes.LECUN1998: [LENET5_1998],
+    recipes.LECUN1998_DISTORTED: [LENET5_1998],
 }
 ALL_DESIGNS = [LENET5, LENET5_RELU, LENET5_2017, LENET5_1998]
 
@@ -77,8 +70,13 @@ def report(lab: Experiment, tables: Tables) -> None:
     lab.figure("accuracy", accuracy_by_design(tables.runs))
     lab.figure("confusion", confusion_matrices(tables.confusion))
     try:
-        draw_examples(lab, lab.dataset())
-        draw_misread(lab, lab.dataset())
+        dataset = lab.dataset()
+        first = [int((dataset.train.labels == digit).nonzero()[0]) for digit in range(10)]
+        digits = dataset.train.images[first].numpy()  # Figure 1 of the lab
+        note = f"{dataset.name}: the first training image of each class"
+        figure = image_grid(digits, dataset.classes, 10, "Digits", note)
+        lab.figure("examples", figure, label=dataset.name)
+        draw_misread(lab, dataset)
     except LabError as error:
         print(f"\nfigures that show digits: {error}")
 
@@ -91,28 +89,15 @@ def print_reported_loss(epochs: pd.DataFrame) -> None:
         below, above = mean.index[mean < REPORTED_LOSS], mean.index[mean >= REPORTED_LOSS]
         when = "never"
         if len(below):
-            since = above.max() + 1 if len(above) else 1
+            since = max(above, default=0) + 1
             end = "not at the end" if since > mean.index[-1] else f"from epoch {since} on"
             when = f"first after epoch {below[0]}, {end}"
         print(f"  {design:<12} {when}; lowest {mean.min():.4f}, final {mean.iloc[-1]:.4f}")
 
 
-def draw_examples(lab: Experiment, dataset: Dataset) -> None:
-    """Draw the first training image of each digit (Figure 1 of the lab)."""
-    images, labels = dataset.train
-    first = [int((labels == digit).nonzero()[0]) for digit in range(10)]
-    note = f"{dataset.name}: the first training image of each class"
-    figure = image_grid(images[first].numpy(), dataset.classes, 10, "Digits", note)
-    lab.figure("examples", figure, label=dataset.name)
-
-
 def draw_misread(lab: Experiment, dataset: Dataset) -> None:
-    """Draw the misclassified test images with the highest probability, one row per design.
-
-    Raises:
-        LabError: the weights of a design are missing.
-    """
-    images, captions, labels = [], [], dataset.test.labels
+    """Draw the misclassified test images with the highest probability, one row per design."""
+    digits, captions, labels = [], [], dataset.test.labels
     for run in lab.kinds:
         scores = predict(lab.trained(run), dataset, dataset.test.images)
         probability, predicted = scores.softmax(1).max(1)
@@ -120,14 +105,15 @@ def draw_misread(lab: Experiment, dataset: Dataset) -> None:
         wrong = wrong[probability[wrong].argsort(descending=True)][:MISREAD]
         blank = MISREAD - len(wrong)  # a good network has fewer errors
         row = dataset.test.images[wrong]
-        images += [row, row.new_zeros(blank, *row.shape[1:])]
-        captions += [
-            f"{labels[i]} as {predicted[i]}, {100 * probability[i]:.0f} %" for i in wrong
-        ] + [""] * blank
+        digits += [row, row.new_zeros(blank, *row.shape[1:])]
+        for i in wrong:
+            captions.append(f"{labels[i]} as {predicted[i]}, {100 * probability[i]:.0f} %")
+        captions += [""] * blank
     names = ", ".join(run.design.name for run in lab.kinds)
     title = f"The most certain errors, a row each: {names}"
     note = f"{dataset.name}, test images; {console.describe(lab.settings.recipe)}; seed 0"
-    lab.figure("misread", image_grid(torch.cat(images).numpy(), captions, MISREAD, title, note))
+    pixels = torch.cat(digits).numpy()
+    lab.figure("misread", image_grid(pixels, captions, MISREAD, title, note))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from common import cli, console
+from common import cli, console, exploration
 from common.experiment import Experiment, Tables
 from common.models.networks import mlp_design
 from common.plots import style
 from common.plots.accuracy import accuracy_by_design
-from common.plots.curves import training_and_test_curves
 from common.settings import Settings
 from common.statistics.effects import effect
 from common.statistics.intervals import summarise
@@ -56,9 +55,7 @@ def report_designs(lab: Experiment, tables: Tables) -> None:
     """Compare the designs, and draw."""
     lab.compare(tables)
     lab.figure("accuracy", accuracy_by_design(tables.runs, lab.baseline))
-    if not tables.converged.empty:
-        augmented = lab.settings.recipe.augment is not None
-        lab.figure("curves", training_and_test_curves(tables.epochs, augmented))
+    exploration.figure_of_curves(lab, tables)
 
 
 def report_grid(lab: Experiment, tables: Tables) -> None:
@@ -74,38 +71,29 @@ def report_grid(lab: Experiment, tables: Tables) -> None:
 def report_widths(lab: Experiment, tables: Tables) -> None:
     """`report_designs`, and the effect of the width of one hidden layer."""
     report_designs(lab, tables)
-    runs = tables.converged
-    one_layer = runs[~runs["hidden"].str.contains("-")]
-    if one_layer["hidden"].nunique() > 1:
-        effect_of_width(lab, one_layer)
-        lab.figure("width", accuracy_by_width(runs))
-
-
-def effect_of_width(lab: Experiment, runs: pd.DataFrame) -> None:
-    """Print the effect of the width, and write `part2_mlp_width.csv`; at least two seeds each.
-
-    `runs` has the converged runs with one hidden layer.
-    """
-    runs = runs.groupby("hidden", sort=False).filter(lambda rows: len(rows) > 1)
-    if runs["hidden"].nunique() > 1:
+    several_layers = tables.converged["hidden"].str.contains("-")
+    one_layer, others = tables.converged[~several_layers], tables.converged[several_layers]
+    repeated = one_layer[one_layer.groupby("hidden")["seed"].transform("size") > 1]
+    if repeated["hidden"].nunique() > 1:
         key = [c for c in lab.results.key_columns[:-1] if c not in ("design", "hidden")]
-        row = {**runs.iloc[0][key], **effect(runs, "hidden", ordered=True)._asdict()}
+        row = {**repeated.iloc[0][key], **effect(repeated, "hidden", ordered=True)._asdict()}
         table = pd.DataFrame([row])
         console.print_effects(table.assign(factor="neurons"))
         lab.write("_width", table, key)
+    if one_layer["hidden"].nunique() > 1:
+        note = style.caption(tables.converged)
+        lab.figure("width", accuracy_by_width(one_layer.astype({"hidden": int}), others, note))
 
 
-def accuracy_by_width(runs: pd.DataFrame) -> style.Figure:
+def accuracy_by_width(one_layer: pd.DataFrame, others: pd.DataFrame, note: str) -> style.Figure:
     """Accuracy by neurons of one hidden layer; a line for each design with two hidden layers."""
-    figure, (axes,) = style.panels("Accuracy by width", style.caption(runs))
-    several_layers = runs["hidden"].str.contains("-")
-    one_layer = runs[~several_layers].astype({"hidden": int})
+    figure, (axes,) = style.panels("Accuracy by width", note)
     axes.plot(one_layer["hidden"], 100 * one_layer["test_accuracy"], "o", color="0.6", ms=3.5)
     means = summarise(one_layer, ["hidden"], "test_accuracy").sort_values("hidden")
     label = "one hidden layer: mean and 95 % interval"
     bars = {"fmt": "o-", "color": style.COLOURS[0], "capsize": 4, "ms": 5, "label": label}
     style.plot_means(axes, means["hidden"], means, **bars)
-    for name, rows in runs[several_layers].groupby("design"):
+    for name, rows in others.groupby("design"):
         mean = 100 * rows["test_accuracy"].mean()
         axes.axhline(mean, color=style.COLOURS[1], linestyle="--", label=f"{name}: {mean:.2f} %")
     axes.set(xlabel="neurons of the hidden layer (grey dots: seeds)", ylabel="test accuracy (%)")

@@ -20,22 +20,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from common import LabError, UsageError, cli
 from common.console import relative_path, wrapped
-from common.data.datasets import SHIFTS, Dataset, load
-from common.data.transforms import with_shifts
+from common.data.datasets import Dataset, load
 from common.experiment import chosen
 from common.inference import figures, summary, tables
-from common.inference.measurement import Network, measure, trained_networks
-from common.inference.plan import VARIANTS, Plan
+from common.inference.measurement import Network, measure
+from common.inference.profiling import VARIANTS, Plan
 from common.models.lenet1998 import LENET5_1998
 from common.models.networks import LENET5, LENET5_2017, LENET5_RELU, mlp_design
-from common.plots.style import Figure, save
+from common.plots.style import save
+from common.results.outcome import trained
 from common.results.store import Results
 from common.settings import Settings
-from common.sweep import ranks, workers
+from common.statistics.intervals import converged, mean_or_wilson
+from common.sweep.engine import Engine
+from common.sweep.sweep import sweep
+from common.training.device import cores
+from common.training.evaluation import evaluate
 from common.training.loop import Run
 from common.training.recipes import LECUN1998, MODERN
 
@@ -58,76 +60,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--batch-sizes", nargs="+", type=cli.number(int, 1), metavar="N", help=sizes_help)
     args = parser.parse_args(argv)
     settings = Settings.of(args)
-    if ranks.launched():
-        raise LabError("parallel processes slow each other down: measure without torchrun")
     runs = [Run(design, recipe, settings.dataset) for design, recipe in (MLPS | LENETS).items()]
     runs = chosen(runs, settings.designs)
     # A quick measurement does not replace a precise one.
     name = Path(__file__).stem + ("_quick" if args.quick else "")
+    folder, device = settings.results_dir, settings.device
     if not settings.plot_only:
         dataset = load(settings.dataset, settings.data_dir)
         plan = make_plan(args, settings, images=len(dataset.test.labels))
-        networks = measure(load_networks(runs, settings, dataset), dataset, plan)
-        tables.write(networks, settings.device, settings.results_dir, name)
+        networks = measure(trained_networks(runs, settings, dataset), dataset, plan)
+        tables.write(networks, device, folder, name)
 
-    rows, operators = (
-        tables.select(tables.read(settings.results_dir, name, table), runs, settings.device)
-        for table in ("", "_operators")
-    )
+    rows = tables.select(tables.read(folder, name), runs, device)
+    operators = tables.select(tables.read(folder, name, "_operators"), runs, device)
     if rows.empty:
         raise LabError("no measurements yet: run the same command without --plot-only")
     print(f"\n{Path(__file__).stem} on {settings.dataset}, {rows['device'].iloc[0]}\n")
     summary.print_table(rows)
     print(f"\n{wrapped(summary.verdict(rows), indent=0)}\n")
-    folder = relative_path(settings.results_dir)
-    results = f"{folder}/{name}.csv, also ..._layers.csv, ..._operators.csv, ..._<design>.txt"
-    print(wrapped(f"results: {results}"))
-    label = "-".join([settings.device, *settings.designs])
-    for what, figure in draw(rows, operators).items():
-        path = save(figure, settings.figures_dir / f"{name}_{what}_{label}.png")
-        print(f"figure:  {relative_path(path)}")
-    if args.trace and not settings.plot_only:
-        print(f"traces:  {folder}/trace_<design>_<variant>.json")
-    return 0
-
-
-def make_plan(args: argparse.Namespace, settings: Settings, images: int) -> Plan:
-    """The plan of the measurements, with `images` test images.
-
-    Raises:
-        UsageError: --batch-sizes is larger than `images`.
-    """
-    if max(args.batch_sizes or [1]) > images:
-        raise UsageError(f"--batch-sizes: there are {images} test images")
-    quick, cores = args.quick, workers.cores() if settings.device == "cpu" else 1
-    counts = {1, *args.batch_sizes} if args.batch_sizes else {1, 64, 1000} if quick else IMAGES
-    return Plan(
-        device=settings.device,
-        variants=list(VARIANTS) if args.variants else ["plain"],
-        images=sorted(count for count in counts if count <= images),
-        threads=[1] if quick else sorted({1, cores}),
-        calls=200 if quick else 2000,
-        seconds=0.02 if quick else 0.1,
-        processes=cores if quick else 1,
-        traces=settings.results_dir if args.trace else None,
-    )
-
-
-def load_networks(runs: Sequence[Run], settings: Settings, dataset: Dataset) -> list[Network]:
-    """The trained networks of the runs, from the results of part2_mlp and part2_lenet5."""
-    networks = []
-    for designs, data, *store in (
-        (MLPS, with_shifts(dataset, SHIFTS), "part2_mlp", {"hidden": ""}, ["variations"]),
-        (LENETS, dataset, "part2_lenet5", {}, ["confusion"]),
-    ):
-        own = [run for run in runs if run.design in designs]
-        results, again = (Results(settings.results_dir / sub, *store) for sub in ("", "weights"))
-        networks += trained_networks(own, results, again, data, settings.jobs)
-    return networks
-
-
-def draw(rows: pd.DataFrame, operators: pd.DataFrame) -> dict[str, Figure]:
-    """The figures, by name; `rows` are the measured times, `operators` the profiler's times."""
+    files = f"{name}.csv, also ..._layers.csv, ..._operators.csv, ..._<design>.txt"
+    print(wrapped(f"results: {relative_path(folder)}/{files}"))
     plain, single = rows["variant"] == "plain", rows["threads"] == 1
     by_name = {
         "pareto": figures.accuracy_and_cost(rows[plain & single]),
@@ -136,7 +88,67 @@ def draw(rows: pd.DataFrame, operators: pd.DataFrame) -> dict[str, Figure]:
         "roofline": figures.roofline(rows[plain & single]),
         "operators": figures.time_by_operator(operators[operators["variant"] == "plain"]),
     }
-    return by_name if plain.all() else by_name | {"variants": figures.variants(rows[single])}
+    if not plain.all():
+        by_name["variants"] = figures.variants(rows[single])
+    label = "-".join([device, *settings.designs])
+    for what, figure in by_name.items():
+        path = save(figure, settings.figures_dir / f"{name}_{what}_{label}.png")
+        print(f"figure:  {relative_path(path)}")
+    if args.trace and not settings.plot_only:
+        print(f"traces:  {relative_path(folder)}/trace_<design>_<variant>.json")
+    return 0
+
+
+def make_plan(args: argparse.Namespace, settings: Settings, images: int) -> Plan:
+    """The plan of the measurements; there are `images` test images."""
+    if max(args.batch_sizes or [1]) > images:
+        raise UsageError(f"--batch-sizes: there are {images} test images")
+    quick, processes = args.quick, cores() if settings.device == "cpu" else 1
+    counts = {1, *args.batch_sizes} if args.batch_sizes else {1, 64, 1000} if quick else IMAGES
+    return Plan(
+        device=settings.device,
+        variants=list(VARIANTS) if args.variants else ["plain"],
+        images=sorted(count for count in counts if count <= images),
+        threads=[1] if quick else sorted({1, processes}),
+        calls=200 if quick else 2000,
+        seconds=0.02 if quick else 0.1,
+        processes=processes if quick else 1,
+        traces=settings.results_dir if args.trace else None,
+    )
+
+
+def trained_networks(runs: Sequence[Run], settings: Settings, dataset: Dataset) -> list[Network]:
+    """The networks of the runs, from the results of part2_mlp and part2_lenet5.
+
+    Networks without weights are trained first; those with results, in results/weights, so that the
+    results do not change. LabError: a run fails, or a weights file belongs to another run.
+    """
+    networks = []
+    for designs, shifts, *name in (
+        (MLPS, True, "part2_mlp", {"hidden": ""}, ["variations"]),
+        (LENETS, False, "part2_lenet5", {}, ["confusion"]),
+    ):
+        results, again = (Results(settings.results_dir / sub, *name) for sub in ("", "weights"))
+        own = [run for run in runs if run.design in designs]
+        lost = [run for run in own if run in results and not results.weights_path(run).exists()]
+        for store, stored in ((results, [run for run in own if run not in lost]), (again, lost)):
+            missing = [run for run in stored if not store.weights_path(run).exists()]
+            if missing:
+                print(f"{len(missing)} of {len(own)} networks to train", flush=True)
+                engine = Engine(settings.data_dir, settings.jobs, shifts=shifts)
+                if sweep(missing, store, engine, fresh=True):
+                    raise LabError("not all networks could be trained")
+            for run in stored:
+                model = trained(run, store)
+                test = evaluate(model, dataset, dataset.test)
+                recorded = store.select([run]).set_index("seed")["test_accuracy"].get(run.seed, -1)
+                if abs(test.accuracy - recorded) > 0.001:
+                    path = relative_path(store.weights_path(run))
+                    raise LabError(f"{path} does not give the accuracy of {run}: delete it")
+                seeds = converged(results.select([run]))["test_accuracy"]
+                accuracy = mean_or_wilson(seeds, len(dataset.test.labels))
+                networks.append(Network(run, model, test, accuracy))
+    return networks
 
 
 if __name__ == "__main__":

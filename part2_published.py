@@ -18,8 +18,7 @@ from common import LabError, cli, console
 from common.models.lenet1998 import LENET5_1998
 from common.models.networks import LENET5, LENET5_RELU, mlp_design
 from common.plots import style
-from common.results.columns import write_cell
-from common.results.files import write_csv
+from common.results.files import replacing
 from common.results.store import Results
 from common.settings import Settings
 from common.statistics.intervals import converged, mean_or_wilson
@@ -27,7 +26,6 @@ from common.training.loop import Run
 from common.training.recipes import LECUN1998, LECUN1998_DISTORTED, MODERN, MODERN_DISTORTED
 
 TEST_IMAGES = 10_000  # of MNIST
-
 
 # Figure 9 of LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86(11), 1998: a network, its test errors
 # (fractions) after training without and with distorted digits; then the script that trains our
@@ -38,8 +36,6 @@ PUBLISHED = [
     ("784-500-150-10", (0.0295, 0.0245), "part2_mlp", [mlp_design(500, 150)]),
     ("LeNet-5", (0.0095, 0.008), "part2_lenet5", [LENET5_1998, LENET5, LENET5_RELU]),
 ]
-RECIPES = (MODERN, MODERN_DISTORTED)
-RECIPES_1998 = (LECUN1998, LECUN1998_DISTORTED)  # of LENET5_1998
 KEY = ["network", "distortions", "published_error", "experiment", "design", "recipe"]
 
 
@@ -47,24 +43,24 @@ KEY = ["network", "distortions", "published_error", "experiment", "design", "rec
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare the errors: print, write `part2_published.csv`, draw."""
     settings = Settings.of(cli.reading_parser(__doc__, "mnist").parse_args(argv))
-    table = error_table(settings.results_dir)
+    folder, name = settings.results_dir, Path(__file__).stem
+    table = error_table(folder)
     if table.empty:
         raise LabError(
-            f"{settings.results_dir} has no results on MNIST to compare: run part2_mlp.py or "
+            f"{folder} has no results on MNIST to compare: run part2_mlp.py or "
             "part2_lenet5.py --recipe modern first"
         )
     print_table(table)
-    name = Path(__file__).stem
-    path = settings.results_dir / f"{name}.csv"
+    path = folder / f"{name}.csv"
     if path.exists() and len(pd.read_csv(path)) > len(table):
-        every = len(list(comparisons()))
         raise LabError(
-            f"only {len(table)} of {every} comparisons have runs of today's networks and recipes; "
-            f"{path} has more and stays as it is"
+            f"only {len(table)} of {len(list(comparisons()))} comparisons have runs of today's "
+            f"networks and recipes; {path} has more and stays as it is"
         )
-    rows = table.sort_values(KEY).to_dict("records")
-    cells = [[write_cell(column, value) for column, value in row.items()] for row in rows]
-    write_csv(path, [list(table.columns), *cells])
+    with replacing(path) as temporary:
+        table.sort_values(KEY).to_csv(
+            temporary, index=False, na_rep="nan", float_format="%.6g", lineterminator="\n"
+        )
     figure = style.save(draw(table), settings.figures_dir / f"{name}.png")
     print(f"\nresults: {console.relative_path(path)}")
     print(f"figure:  {console.relative_path(figure)}")
@@ -75,17 +71,16 @@ def comparisons() -> Iterator[tuple[dict[str, str | float], Run]]:
     """The key of each row of the table, and our run: on MNIST, with the recipe's own numbers."""
     for network, errors, experiment, designs in PUBLISHED:
         for design in designs:
-            recipes = RECIPES_1998 if design is LENET5_1998 else RECIPES
+            recipes = (MODERN, MODERN_DISTORTED)
+            if design is LENET5_1998:
+                recipes = (LECUN1998, LECUN1998_DISTORTED)
             for distortions, error, recipe in zip(("no", "yes"), errors, recipes, strict=True):
                 key = (network, distortions, error, experiment, design.name, recipe.name)
                 yield dict(zip(KEY, key, strict=True)), Run(design, recipe, "mnist")
 
 
 def error_table(folder: Path) -> pd.DataFrame:
-    """One row per comparison with results of the current code: KEY and the fields of Mean.
-
-    The means are accuracies.
-    """
+    """KEY and mean accuracy, a Mean, of each comparison that has results of the current code."""
     rows = []
     for results in (
         Results(folder, "part2_mlp", {"hidden": ""}, ("variations",)),

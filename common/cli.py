@@ -9,12 +9,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 from typing import NoReturn
 
 from common import LabError, UsageError
 from common.data.datasets import SPLITS
-from common.sweep import ranks
 from common.training.recipes import Recipe
 
 DATA_DIR_HELP = (
@@ -43,7 +41,11 @@ class Parser(argparse.ArgumentParser):
         nothing = ("recipe", "recipes", "seeds", "designs", "data_dir", "jobs")
         no = ("classes", "fresh", "plot_only", "list", "synthetic")
         self.set_defaults(
-            **dict.fromkeys(nothing), **dict.fromkeys(no, False), split="standard", device="cpu"
+            **dict.fromkeys(nothing),
+            **dict.fromkeys(no, False),
+            split="standard",
+            device="cpu",
+            cluster="",
         )
         self.set_defaults(**defaults)
 
@@ -141,6 +143,8 @@ def parser(
     add_recipe_options(parser, recipes)
     add = parser.add_argument
     add("--seeds", type=number(int, 1), metavar="N", help=SEEDS_HELP)
+    cluster_help = "train on a running Dask cluster: address of its scheduler, or scheduler file"
+    add("--cluster", default="", metavar="ADDR", help=cluster_help)
     if classes:
         add("--classes", action="store_true", help="print the per-class table of every design")
     add("--fresh", action="store_true", help="retrain saved runs")
@@ -172,12 +176,7 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
         numbers = [n for n in numbers if n and signal.getsignal(n) != signal.SIG_IGN]
         before = {number: signal.signal(number, interrupt) for number in numbers}
         try:
-            # Only rank 0 prints.
-            with (
-                open(os.devnull, "w") as nothing,
-                redirect_stdout(nothing if ranks.rank() > 0 else sys.stdout),
-            ):
-                return main(argv)
+            return main(argv)
         except BrokenPipeError:  # the reader, for example `head`, has closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -45,7 +44,7 @@ def print_list(runs: Sequence[Run], results: Results, settings: Settings) -> Non
     names = [f"{run} on {run.dataset}" if several else str(run) for run in missing]
     print(wrapped(f"{len(runs)} runs, {len(missing)} to train: {', '.join(names) or 'none'}"))
     seconds = [recorded_seconds(run, results) for run in missing]
-    known = [value for value in seconds if value is not None]
+    known = [value for value in seconds if not math.isnan(value)]
     if known:
         parallel = min(settings.jobs, len(missing))
         print(f"about {duration(sum(known) / parallel)} with --jobs {settings.jobs}")
@@ -53,13 +52,11 @@ def print_list(runs: Sequence[Run], results: Results, settings: Settings) -> Non
         print(f"no recorded time for {len(missing) - len(known)} of them")
 
 
-def recorded_seconds(run: Run, results: Results) -> float | None:
-    """The expected seconds of training, from saved runs of the same design and batch size."""
+def recorded_seconds(run: Run, results: Results) -> float:
+    """Expected seconds of training, from saved runs of the same design and batch size, or nan."""
     rows, key = results.select(), run.key
     for column in (*results.key_columns[: -len(RECIPE_KEY) - 1], "batch_size"):
         rows = rows[rows[column] == key.get(column, results.defaults.get(column))]
-    if rows.empty:
-        return None
     return float((rows["train_seconds"] / rows["epochs"]).median()) * run.recipe.epochs
 
 
@@ -80,10 +77,8 @@ def describe(recipe: Recipe) -> str:
 
 def percent(fraction: float, digits: int = 2) -> str:
     """A fraction in per cent; a last 5 is rounded up, because means of ten seeds often end in 5."""
-    if not math.isfinite(fraction):
-        return str(fraction)
-    exact = Decimal(f"{100 * fraction:.8f}")  # without float's last digits
-    return str(exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
+    # A float may be slightly below its decimal number: 0.98315 is 0.98314999...
+    return f"{100 * fraction + 5e-9:.{digits}f}"
 
 
 def p_value(p: float) -> str:
@@ -91,25 +86,29 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def interval(low: float, high: float, least: float = 0, signed: bool = False) -> str:
-    """An interval in per cent or points: `53.87 to 55.56`; with `signed`: `-1.02 to +0.40`.
+def interval(low: float, high: float, signed: bool = False) -> str:
+    """An interval of fractions in per cent, or of differences (`signed`) in points.
 
-    An impossible interval, below `least` (a fraction; -1 for differences) or above 1, becomes
-    `(too few seeds)`.
+    `53.87 to 55.56`, `-1.02 to +0.40`. An impossible interval becomes `(too few seeds)`.
     """
-    if not least <= low <= high <= 1:  # also nan
+    if not (-1 if signed else 0) <= low <= high <= 1:  # also nan
         return "(too few seeds)"
-    return " to ".join(f"{100 * x:+.2f}" if signed else percent(x) for x in (low, high))
+    return " to ".join(points(x) if signed else percent(x) for x in (low, high))
+
+
+def points(difference: float) -> str:
+    """A difference of fractions in percentage points: `-1.02`; empty without a difference (nan)."""
+    return "" if math.isnan(difference) else f"{100 * difference:+.2f}"
 
 
 def print_runs(saved: pd.DataFrame, missing: Sequence[Run], settings: Settings) -> None:
     """Print how many runs are saved, where they were trained, and how many are trained here."""
-    machines = " or ".join(
-        sorted({f"torch {row.torch}, {row.device}" for row in saved.itertuples()})
-    )
+    machines = " or ".join(sorted(set("torch " + saved["torch"] + ", " + saved["device"])))
     source = f" from {relative_path(settings.results_dir)}/ ({machines})" if machines else ""
-    parallel = f", {min(settings.jobs, len(missing))} in parallel" if missing else ""
-    print(wrapped(f"runs: {len(saved)}{source}, {len(missing)} to train here{parallel}"))
+    where = f"on {settings.cluster}" if settings.cluster else "here"
+    if missing and not settings.cluster:
+        where += f", {min(settings.jobs, len(missing))} in parallel"
+    print(wrapped(f"runs: {len(saved)}{source}, {len(missing)} to train {where}"))
     if not (missing or settings.plot_only):
         print("no training: all runs are saved; --fresh or --results-dir mine retrains them")
     sys.stdout.flush()
@@ -119,21 +118,19 @@ def print_others(results: Results, kinds: Sequence[Run]) -> None:
     """Print how many saved runs have the same names but another network or recipe."""
     count = results.outdated(kinds)
     if count:
-        runs = "1 run" if count == 1 else f"{count} runs"
-        were, they = ("was", "it is") if count == 1 else ("were", "they are")
-        text = f"{runs} in {relative_path(results.path())} {were} trained with another network or "
-        print(wrapped(f"{text}recipe; {they} kept but not used"))
+        one, several = ("1 run", "was", "it is"), (f"{count} runs", "were", "they are")
+        runs, were, they = one if count == 1 else several
+        trained = f"{were} trained with another network or recipe; {they} kept but not used"
+        print(wrapped(f"{runs} in {relative_path(results.path())} {trained}"))
 
 
 def print_table(rows: Sequence[Mapping[str, object]]) -> None:
     """Print rows in columns: the first column is left-aligned, the others right-aligned."""
     if not rows:
         return
-    table = pd.DataFrame(rows).astype(str)
-    first = table.columns[0]
-    width = max(len(first), *table[first].str.len())
-    table[first] = table[first].str.ljust(width)
-    text = table.rename(columns={first: first.ljust(width)}).to_string(index=False)
+    cells = pd.DataFrame([[*rows[0]], *(row.values() for row in rows)]).astype(str)
+    cells[0] = cells[0].str.ljust(cells[0].str.len().max())
+    text = cells.to_string(index=False, header=False)
     print("\n".join(line.rstrip() for line in text.splitlines()))
 
 
@@ -159,14 +156,10 @@ def print_summary(runs: pd.DataFrame) -> None:
 
 
 def print_not_learned(table: pd.DataFrame, guessing: float) -> None:
-    """Print the designs with a mean accuracy not above `guessing`, see statistics.comparison.
-
-    `table` has the columns design and mean.
-    """
+    """Print the designs with a mean accuracy not above `guessing`; columns: design and mean."""
     names = table.loc[table["mean"] <= guessing, "design"]
     if len(names):
-        message = f"did not learn (guessing): {', '.join(names)}"
-        print("\n" + wrapped(message))
+        print("\n" + wrapped(f"did not learn (guessing): {', '.join(names)}"))
 
 
 def print_differences(table: pd.DataFrame, baseline: str) -> None:
@@ -180,24 +173,17 @@ def print_differences(table: pd.DataFrame, baseline: str) -> None:
         return
     method, lines = compared["method"].iloc[0], []
     for row in others.itertuples():
-        limits = interval(row.difference_low, row.difference_high, least=-1, signed=True)
-        tested = pd.notna(row.difference)
-        lines.append(
-            {
-                f"against {baseline}": row.design,
-                "points": f"{100 * row.difference:+.2f}" if tested else "",
-                "95 % interval": limits if row.n else "diverged",
-                "p": p_value(row.p) if tested else "",
-            }
-        )
+        limits = interval(row.difference_low, row.difference_high, signed=True)
+        p = p_value(row.p) if pd.notna(row.difference) else ""
+        line = {f"against {baseline}": row.design, "points": points(row.difference)}
+        lines.append(line | {"95 % interval": limits if row.n else "diverged", "p": p})
     print(f"\n{method}:")
     print_table(lines)
     if "Holm" in method and len(compared) > 1:
         print("(intervals have Bonferroni's correction, p-values Holm's, which is less strict)")
     similar = compared.loc[compared["p"] >= 0.05, "design"]
     if len(similar):
-        message = f"no significant difference from {baseline}: {', '.join(similar)}"
-        print(wrapped(message))
+        print(wrapped(f"no significant difference from {baseline}: {', '.join(similar)}"))
 
 
 def print_shares(shares: pd.DataFrame, factors: Sequence[str]) -> None:
@@ -213,28 +199,26 @@ def print_shares(shares: pd.DataFrame, factors: Sequence[str]) -> None:
 
 
 def print_effects(effects: pd.DataFrame) -> None:
-    """Print one line per factor: range of means, share of variance, change per step.
+    """Print one line per factor; `effects` has the columns factor, recipe, and those of `effect`.
 
     The column `chance` is the share of variance expected from a factor without any effect.
-    `effects` has the columns factor, recipe and the fields of Effect.
     """
     for recipe, rows in effects.groupby("recipe", sort=False):
         print(f"\nrecipe {recipe}, n = {rows['n'].min()}:")
-        print_table(
-            [
-                {
-                    "factor": row.factor,
-                    "worst to best": f"{row.worst} to {row.best}",
-                    "points": f"{100 * row.range:.2f}",
-                    "95 % interval": interval(row.low, row.high),
-                    "eta^2": f"{row.eta_squared:.2f}",
-                    "chance": f"{row.by_chance:.2f}",
-                    "per step": f"{100 * row.slope:+.2f}" if pd.notna(row.slope) else "",
-                    "p": p_value(row.slope_p) if pd.notna(row.slope) else "",
-                }
-                for row in rows.itertuples()
-            ]
-        )
+        lines = [
+            {
+                "factor": row.factor,
+                "worst to best": f"{row.worst} to {row.best}",
+                "points": f"{100 * row.range:.2f}",
+                "95 % interval": interval(row.low, row.high),
+                "eta^2": f"{row.eta_squared:.2f}",
+                "chance": f"{row.by_chance:.2f}",
+                "per step": points(row.slope),
+                "p": p_value(row.slope_p) if pd.notna(row.slope) else "",
+            }
+            for row in rows.itertuples()
+        ]
+        print_table(lines)
 
 
 def print_classes(classes: pd.DataFrame) -> None:
@@ -242,29 +226,17 @@ def print_classes(classes: pd.DataFrame) -> None:
     for (design, _), rows in classes.groupby(["design", "recipe"], sort=False):
         n, first = rows["seed"].nunique(), rows["seed"].min()
         print(f"\n{design}, by class: seed {first}, then mean and sd of {n} seeds")
-        seed = rows[rows["seed"] == first].set_index("class")
-        means = summarise(rows, ["class"], "accuracy").set_index("class")
-        print_table(
-            [
-                {
-                    "class": name,
-                    "correct": row["correct"],
-                    "total": row["total"],
-                    "accuracy": f"{100 * row['accuracy']:.1f} %",
-                    "mean": f"{100 * means['mean'][name]:.1f} %",
-                    "sd": f"{100 * means['sd'][name]:.1f} %" if n > 1 else "",
-                }
-                for name, row in seed.iterrows()
-            ]
-        )
+        means = summarise(rows, ["class"], "accuracy")
+        table = rows[rows["seed"] == first].merge(means, on="class")
+        table = table[["class", "correct", "total", "accuracy", "mean", "sd"]]
+        for column in ("accuracy", "mean", "sd"):
+            percents = (100 * table[column]).map("{:.1f} %".format)
+            table[column] = percents if n > 1 or column != "sd" else ""
+        print_table(table.to_dict("records"))
 
 
 def print_closing(
-    results: Results,
-    runs: pd.DataFrame,
-    files: Sequence[Path],
-    failed: Sequence[Run],
-    settings: Settings,
+    results: Results, runs: pd.DataFrame, files: list[Path], failed: list[Run], settings: Settings
 ) -> None:
     """Print the files, the diverged and failed runs, and the command for the real data."""
     names = ", ".join(f"..._{table}.csv" for table in results.tables[:-1])
@@ -277,20 +249,14 @@ def print_closing(
         print(f"failed: {', '.join(map(str, failed))}; the same command tries again")
     if settings.synthetic and not settings.plot_only:
         real = REAL[next(name for name in REAL if settings.dataset.startswith(name))]
-        print(f"next, on {real}: {this_command(without='--synthetic')}")
+        words = [relative_path(Path(word)) for word in (sys.executable, sys.argv[0])]
+        words += [word for word in sys.argv[1:] if word != "--synthetic"]
+        command = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+        print(f"next, on {real}: {command}")
 
 
 def relative_path(path: Path) -> str:
     """A path relative to the working directory, if the path is inside it."""
-    try:
-        # Not resolve(): .venv/bin/python is a link.
-        return str(Path(os.path.abspath(path)).relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def this_command(without: str) -> str:
-    """The command of this process, without one of its options."""
-    words = [relative_path(Path(sys.executable)), relative_path(Path(sys.argv[0]))]
-    words += [word for word in sys.argv[1:] if word != without]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    absolute = Path(os.path.abspath(path))  # not resolve(): .venv/bin/python is a link
+    inside = absolute.is_relative_to(Path.cwd())
+    return str(absolute.relative_to(Path.cwd()) if inside else path)

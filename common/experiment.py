@@ -6,7 +6,6 @@ training/recipes.py.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,13 +18,14 @@ from common.models.design import Design, check_design
 from common.plots import style
 from common.plots.factors import heat_map
 from common.results.columns import FINGERPRINT
+from common.results.outcome import trained
 from common.results.store import Results
 from common.results.tables import merge_table
 from common.settings import Settings
 from common.statistics.comparison import compare, guessing, test_images
 from common.statistics.effects import grid_shares
 from common.statistics.intervals import converged, summarise
-from common.sweep import ranks, sweep
+from common.sweep import sweep
 from common.training.loop import Run
 
 SEEDS = 5  # comparisons need at least 5
@@ -105,8 +105,6 @@ class Experiment:
         with sweep.interruption_message():
             console.print_runs(self.selected("runs"), self.missing(), self.settings)
             self.train()
-        if ranks.rank() > 0:
-            return 0  # only rank 0 reports
         tables = self.tables()
         recipe = console.describe(self.settings.recipe)
         print(f"\n{self.name} on {self.settings.dataset}\n{recipe}\n")
@@ -126,16 +124,10 @@ class Experiment:
         return [run for run in self.runs if self.settings.fresh or run not in self.results]
 
     def train(self) -> None:
-        """Train missing runs, one data set after another."""
-        settings = self.settings
-        if settings.plot_only:
-            return
-        for name in dict.fromkeys(run.dataset for run in self.runs):
-            runs = [run for run in self.runs if run.dataset == name]
-            load_it = partial(self.dataset, name)
-            self.failed += sweep.sweep(
-                runs, self.results, load_it, settings.jobs, settings.device, settings.fresh
-            )
+        """Train missing runs."""
+        if not self.settings.plot_only:
+            engine = self.settings.engine(self.shifts)
+            self.failed += sweep.sweep(self.runs, self.results, engine, self.settings.fresh)
 
     def dataset(self, name: str = "") -> Dataset:
         """A data set by its name; default: the data set of the settings.
@@ -152,7 +144,7 @@ class Experiment:
 
     def trained(self, run: Run) -> nn.Module:
         """The network of a run with its saved weights; LabError if there are none."""
-        return sweep.trained(run, self.results)
+        return trained(run, self.results)
 
     def selected(self, table: str) -> pd.DataFrame:
         """The rows of the experiment's runs with current fingerprints; --seeds limits the seeds."""
@@ -252,5 +244,6 @@ def chosen(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:
     known = list(dict.fromkeys(run.design.name for run in runs))
     unknown = sorted(set(names) - set(known))
     if unknown:
-        raise UsageError(f"--designs: no {' '.join(unknown)}; there are {' '.join(known)}")
+        hint = " (spaces separate names)" if "," in "".join(unknown) else ""
+        raise UsageError(f"--designs: no {' '.join(unknown)}; there are {' '.join(known)}{hint}")
     return [run for run in runs if run.design.name in (names or known)]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from common import ROOT, UsageError
 from common.data.datasets import dataset_name
-from common.sweep import ranks, workers
+from common.sweep.engine import Engine
+from common.training.device import available, cores
 from common.training.recipes import Recipe
 
 SYNTHETIC = {"mnist": "synthetic-digits", "cifar10": "synthetic-objects"}
@@ -31,6 +32,7 @@ class Settings:
     designs: tuple[str, ...]
     jobs: int
     device: str
+    cluster: str
     label: str
     synthetic: bool
     classes: bool
@@ -60,11 +62,10 @@ class Settings:
         parts += [f"{name.replace('_', '')}{value}" for name, value in changes.items()]
         parts += [args.split] if args.split != "standard" else []
         parts += [f"seeds{args.seeds}"] if args.seeds else []
-        computes = not (args.plot_only or args.list)
         device = args.device
-        if computes or device == "auto":  # drawing the results of a GPU needs no GPU
-            device = ranks.device_of_rank(workers.available(device))
-        on_cores = device == "cpu" and not ranks.launched()
+        # Drawing the results of a GPU needs no GPU; the workers of a cluster have their own device.
+        if not args.cluster and (device == "auto" or not (args.plot_only or args.list)):
+            device = available(device)
         return cls(
             dataset=dataset_name(base, args.split),
             data_dir=folder(args.data_dir or os.environ.get("LAB_DATA_DIR"), ROOT / "data"),
@@ -73,11 +74,16 @@ class Settings:
             recipe=recipe,
             seeds=args.seeds,
             designs=designs,
-            jobs=args.jobs or (workers.cores() if on_cores else 1),
+            jobs=args.jobs or (cores() if device == "cpu" else 1),
             device=device,
+            cluster=args.cluster,
             label="-".join([*parts, *designs, *labels]),
             **{name: getattr(args, name) for name in FLAGS},
         )
+
+    def engine(self, shifts: bool = False) -> Engine:
+        """The workers of a sweep."""
+        return Engine(self.data_dir, self.jobs, self.device, self.cluster, shifts)
 
 
 FLAGS = [field.name for field in fields(Settings) if field.type is bool]

@@ -1,12 +1,13 @@
-"""How far does a sweep scale? One command, three tables in one file:
+"""How far does a sweep scale? One command, one table:
 
     python tests/benchmark_scaling.py         let nothing else run meanwhile
 
-Measured: four runs of a minute with 1 rank and with 2 (torchrun, on this machine), and as two
-scripts that know nothing of each other, which is what the machine itself allows; how long the
-writer takes for a finished run when the results hold 1,000 to 10,000. Simulated from these and from
-recorded run times: 10,000 runs of the tutorial's recipe on 1 to 256 workers, with the writer and
-without it. Nothing is asserted: a benchmark tells. Writes results/benchmark_scaling.csv.
+Measured on this machine: four runs of a minute with one worker, with two, and with two workers of a
+scheduler in a process of its own; what a sweep takes besides training; the memory of workers on
+CIFAR-10; 10,000 runs of some milliseconds, with the real scheduler and the real writer. Simulated:
+10,000 runs of a minute on up to 256 workers, if the script and the scheduler need for each run as
+long as they were measured to need. Nothing is asserted: a benchmark tells. Writes
+results/benchmark_scaling.csv.
 """
 
 import argparse
@@ -16,124 +17,169 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
+import psutil  # noqa: E402
 import torch  # noqa: E402
 
 from common import LabError  # noqa: E402
-from common.models.networks import CIFAR_COLUMNS, cifar_design  # noqa: E402
+from common.models.networks import cifar_design, mlp_design  # noqa: E402
 from common.results.store import Results  # noqa: E402
-from common.training.loop import Run  # noqa: E402
-from common.training.recipes import TUTORIAL  # noqa: E402
+from common.sweep.cluster import events  # noqa: E402
+from common.sweep.engine import Engine  # noqa: E402
+from common.sweep.sweep import write_all  # noqa: E402
+from common.training.loop import Epoch, Outcome, Run  # noqa: E402
+from common.training.recipes import MODERN, TUTORIAL  # noqa: E402
 
-RUNS = 10_000
-WORKERS = [2**power for power in range(9)]
-SIZES = [1_000, 5_000, 10_000]  # runs that the results hold
+TINY = replace(MODERN, epochs=1)
+TINY_DATA = "synthetic-digits-1-percent"
+MINUTE = ["--designs", "lenet5-2017", "--epochs", "20", "--seeds", "4"]
+SHORT = ["--designs", "lenet5-2017", "--epochs", "1", "--seeds", "1"]
 
 
-def seconds_of(launcher: list[str], seeds: int, data_dir: Path, at_once: int = 1) -> float:
-    """A sweep of a minute a run of lenet5-2017, or several at once, each in folders of its own.
+def sweep_seconds(options: list[str], data_dir: Path) -> tuple[float, float]:
+    """Seconds of part2_lenet5.py: from start to end, and of its training."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, ROOT / "part2_lenet5.py", "--results-dir", folder, *options]
+        command += ["--data-dir", data_dir]
+        start = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        runs = pd.read_csv(Path(folder, "part2_lenet5.csv"))
+        return time.perf_counter() - start, runs["train_seconds"].sum()
 
-    Start-up and figures included.
+
+@contextmanager
+def scheduler(workers: int, data_dir: Path) -> Iterator[str]:
+    """The file of a scheduler with workers, all in processes of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder, "scheduler.json"))
+        environment = {**os.environ, "LAB_DATA_DIR": str(data_dir)}
+        started = []
+        for what in (
+            ["scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", ":0"],
+            ["worker", "--nthreads", "1", "--nworkers", str(workers)],
+        ):
+            command = [sys.executable, "-m", "dask", *what, "--scheduler-file", file]
+            started.append(
+                subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+            )
+        while not os.path.exists(file):
+            time.sleep(0.1)
+        try:
+            yield file
+        finally:
+            for process in reversed(started):
+                process.terminate()
+                process.wait()
+
+
+def worker_memory(jobs: int, data_dir: Path) -> tuple[float, float]:
+    """Private and proportional memory of a worker that trains on CIFAR-10, in MB (Linux).
+
+    Proportional memory counts a page that n processes share as 1/n page.
     """
-    options = ["--designs", "lenet5-2017", "--epochs", "20", "--jobs", "1"]
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        scripts = []
-        for place in range(at_once):
-            own = f"{folder}/{place}"
-            folders = ["--results-dir", own, "--figures-dir", own]
-            command = [sys.executable, *launcher, str(ROOT / "part2_lenet5.py"), *options]
-            command += [*folders, "--seeds", str(seeds), "--data-dir", str(data_dir)]
-            scripts.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
-        if any([script.wait() for script in scripts]):
-            raise SystemExit("error: a sweep failed; its message is above")
-        return time.perf_counter() - started
+    runs = [Run(cifar_design("7"), TUTORIAL, "cifar10", seed) for seed in range(jobs)]
+    epochs: set[Run] = set()
+    for run, event in events(runs, Engine(data_dir, jobs)):
+        epochs |= {run} if isinstance(event, Epoch) else set()
+        if len(epochs) == jobs:  # each has read all images
+            children = psutil.Process().children()
+            memory = [c.memory_full_info() for c in children if "spawn_main" in str(c.cmdline())]
+            return tuple(max(getattr(m, name) for m in memory) / 1e6 for name in ("uss", "pss"))
+    raise AssertionError("the runs ended before all had an epoch")
 
 
-def seconds_to_write(held: int) -> float:
-    """Median time to add a run of the tutorial's recipe to results that hold `held` runs."""
-    scores = {"train_loss": 1.2345, "train_accuracy": 0.54321}
-    scores |= {"test_loss": 1.2345, "test_accuracy": 0.5432}
-    run_row = {"parameters": 62006, "macs": 651720, **scores, "train_seconds": 33.456}
-    rows = {
-        "runs": [{**run_row, "threads": 1, "device": "cpu", "torch": "2.6.0"}],
-        "epochs": [{"epoch": epoch, **scores, "seconds": 16.789} for epoch in (1, 2)],
-        "classes": [
-            {"class": f"class {i}", "correct": 543, "total": 1000, "accuracy": 0.543}
-            for i in range(10)
-        ],
-    }
-    design = cifar_design("7")
-    with tempfile.TemporaryDirectory() as folder:
-        results = Results(Path(folder), "sweep", CIFAR_COLUMNS)
-        results.add(Run(design, TUTORIAL, "cifar10"), rows)
-        # As many rows as runs have, written as files and read again, as a sweep would find them.
-        for table in results.tables:
-            one = pd.read_csv(results.path(table), dtype=str)
-            many = pd.concat([one] * held)
-            many["seed"] = np.repeat(np.arange(held), len(one))
-            many.to_csv(results.path(table), index=False)
-        results = Results(Path(folder), "sweep", CIFAR_COLUMNS)
-        seconds = []
-        for seed in range(held, held + 5):
-            started = time.perf_counter()
-            results.add(Run(design, TUTORIAL, "cifar10", seed), rows)
-            seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds))
+def many_tiny_runs(count: int) -> dict[str, float]:
+    """Runs of some milliseconds on two workers: seconds in all, of training and of writing; MB."""
+    runs = [Run(mlp_design(30), TINY, TINY_DATA, seed) for seed in range(1, count + 1)]
+    seconds = {"training": 0.0, "writing": 0.0}
+
+    class Timed(Results):
+        def write(self) -> None:
+            start = time.perf_counter()
+            super().write()
+            seconds["writing"] += time.perf_counter() - start
+
+    def watched() -> Iterator[tuple[Run, object]]:
+        for run, event in events(runs, Engine(ROOT / "data", 2)):
+            if isinstance(event, Outcome):
+                seconds["training"] += event.train_seconds
+            yield run, event
+
+    before = psutil.Process().memory_info().rss
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nothing:
+        results = Timed(Path(folder), "tiny", {"hidden": ""})
+        sys.stdout, screen = nothing, sys.stdout
+        try:
+            with results.writing():
+                write_all(runs, watched(), results)
+        finally:
+            sys.stdout = screen
+    seconds["all"] = time.perf_counter() - start
+    return seconds | {"MB": (psutil.Process().memory_info().rss - before) / 1e6}
 
 
-def simulate(runs: np.ndarray, workers: int, writing: np.ndarray) -> float:
-    """Seconds until the last of `runs` is written.
+def simulate(runs: int, seconds: float, workers: int, service: float) -> float:
+    """Seconds until the last of `runs` is saved.
 
-    A worker takes the next run when it has finished one; one writer takes `writing[i]` seconds for
-    the i-th that arrives.
+    A worker takes the next run when it has finished one. Script and scheduler, one after another,
+    need `service` seconds for each finished run.
     """
     free = [0.0] * workers
-    finished = []
-    for seconds in runs:
-        finished.append(heapq.heappop(free) + seconds)
-        heapq.heappush(free, finished[-1])
-    written = 0.0
-    for arrival, seconds in zip(sorted(finished), writing, strict=True):
-        written = max(written, arrival) + seconds
-    return written
+    ready = 0.0  # when script and scheduler are free
+    for _ in range(runs):
+        finished = heapq.heappop(free) + seconds
+        ready = max(ready, finished) + service
+        heapq.heappush(free, ready)
+    return ready
 
 
 def main() -> None:
     """Measure, simulate, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = os.environ.get("LAB_DATA_DIR", ROOT / "data")
-    parser.add_argument("--data-dir", type=Path, default=default, help="of MNIST")
+    parser.add_argument("--data-dir", type=Path, default=default, help="of MNIST and CIFAR-10")
+    parser.add_argument("--tiny", type=int, default=10_000, metavar="N", help="tiny runs")
     options = parser.parse_args()
     rows = []
 
-    def tell(what: str, amount: int, seconds: float, efficiency: float | None = None) -> None:
-        rows.append({"what": what, "amount": amount, "seconds": seconds, "efficiency": efficiency})
+    def tell(
+        what: str, amount: int, value: float, unit: str, efficiency: float | None = None
+    ) -> None:
+        row = {"what": what, "amount": amount, "value": value, "unit": unit}
+        rows.append(row | {"efficiency": efficiency})
 
-    measured = [seconds_to_write(held) for held in SIZES]
-    for held, seconds in zip(SIZES, measured, strict=True):
-        tell("to write a run, by runs held", held, seconds)
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    alone, both = (seconds_of([*launcher, str(n)], 4, options.data_dir) for n in (1, 2))
-    apart = seconds_of([], 2, options.data_dir, at_once=2)
-    tell("4 runs of a minute, by ranks", 1, alone, 1.0)
-    tell("4 runs of a minute, by ranks", 2, both, alone / both / 2)
-    tell("4 runs of a minute, by scripts", 2, apart, alone / apart / 2)
-
-    recorded = Results(ROOT / "results", "part1_explore_depth", CIFAR_COLUMNS).select()
-    recorded = recorded[recorded["recipe"] == TUTORIAL.name]["train_seconds"]
-    runs = np.random.default_rng(0).choice(recorded, RUNS)
-    writing = np.interp(np.arange(RUNS), [0, *SIZES], [0, *measured])
-    for name, times in (("", writing), (", were writing free", np.zeros(RUNS))):
-        for workers in WORKERS:
-            seconds = simulate(runs, workers, times)
-            tell(f"10,000 runs, by workers{name}", workers, seconds, runs.sum() / workers / seconds)
+    both, training = sweep_seconds([*SHORT, "--jobs", "1"], options.data_dir)
+    tell("start and end of a sweep", 1, both - training, "s")
+    for jobs in (1, 4):
+        private, proportional = worker_memory(jobs, options.data_dir)
+        tell("private memory of a worker, by workers", jobs, private, "MB")
+        tell("proportional memory of a worker, by workers", jobs, proportional, "MB")
+    tiny = many_tiny_runs(options.tiny)
+    tell("tiny runs", options.tiny, tiny["all"], "s")
+    tell("tiny runs: a run's training", options.tiny, tiny["training"] / options.tiny, "s")
+    tell("tiny runs: runs a second", options.tiny, options.tiny / tiny["all"], "1/s")
+    tell("tiny runs: writing", options.tiny, tiny["writing"], "s")
+    tell("tiny runs: more memory of script and scheduler", options.tiny, tiny["MB"], "MB")
+    alone, _ = sweep_seconds([*MINUTE, "--jobs", "1"], options.data_dir)
+    local, _ = sweep_seconds([*MINUTE, "--jobs", "2"], options.data_dir)
+    with scheduler(2, options.data_dir) as file:
+        remote, _ = sweep_seconds([*MINUTE, "--cluster", file], options.data_dir)
+    tell("4 runs of a minute, by workers", 1, alone, "s", 1.0)
+    tell("4 runs of a minute, by workers", 2, local, "s", alone / local / 2)
+    tell("4 runs of a minute, by workers of a scheduler", 2, remote, "s", alone / remote / 2)
+    for workers in (1, 4, 16, 64, 256):
+        seconds = simulate(10_000, 60.0, workers, tiny["all"] / options.tiny)
+        efficiency = 10_000 * 60.0 / workers / seconds
+        tell("simulated: 10,000 runs of a minute, by workers", workers, seconds, "s", efficiency)
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="%.3g", na_rep=""))
     table["cores"], table["torch"] = os.cpu_count(), torch.__version__

@@ -9,12 +9,12 @@ Writes results/benchmark_training.csv. The published loops: published_loops.py.
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
@@ -34,9 +34,8 @@ from common.data.datasets import Dataset, Examples, load  # noqa: E402
 from common.models.design import Design  # noqa: E402
 from common.models.lenet1998 import LENET5_1998  # noqa: E402
 from common.models.networks import LENET5, LENET5_2017, cifar_design  # noqa: E402
-from common.sweep.workers import events  # noqa: E402
 from common.training import loop, recipes  # noqa: E402
-from common.training.loop import Epoch, Outcome, Run  # noqa: E402
+from common.training.loop import Run  # noqa: E402
 from common.training.recipes import TUTORIAL, Recipe  # noqa: E402
 
 BASELINE = cifar_design("baseline")
@@ -76,27 +75,30 @@ def per_step(train: Callable[[Batches], object], batches: Batches) -> float:
     return 1000 * (times[1] - times[0]) / STEPS
 
 
+def last_epoch(run: Run, dataset: Dataset) -> float:
+    """Train a run on one thread; the seconds of its last epoch."""
+    torch.set_num_threads(1)
+    return loop.train(run, dataset).epochs[-1].seconds
+
+
 def epoch_seconds(design: Design, dataset: Dataset, recipe: Recipe, at_once: int) -> float:
-    """Seconds of an epoch of our training as a sweep does it, per run, the first not counted."""
+    """Seconds of our second epoch as a worker trains it, per run."""
     runs = [Run(design, replace(recipe, epochs=2), dataset.name, seed) for seed in range(at_once)]
-    outcomes = [event for _, event in events(runs, dataset, at_once, "cpu")]
-    for child in multiprocessing.active_children():
-        child.join()  # its ending would slow what is measured next
-    seconds = [event.epochs[-1].seconds for event in outcomes if isinstance(event, Outcome)]
-    return max(seconds) / at_once
+    # This context gives the processes shared memory.
+    with ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn")) as pool:
+        return max(pool.map(last_epoch, runs, [dataset] * at_once)) / at_once
 
 
 def first(dataset: Dataset, images: int) -> Dataset:
     """The first training images, and ten test images."""
     train, test = Examples(*(x[:images] for x in dataset.train)), dataset.test
-    part = replace(dataset, train=train, test=Examples(*(x[:10] for x in test)))
-    return part.share_memory()
+    return replace(dataset, train=train, test=Examples(*(x[:10] for x in test)))
 
 
 @cache
 def loaded(name: str, data_dir: Path) -> Dataset:
-    """The data, in memory that workers share."""
-    return load(name, data_dir).share_memory()
+    """The data, read once."""
+    return load(name, data_dir)
 
 
 def cifar_steps(data_dir: Path) -> dict[str, float]:
@@ -172,18 +174,6 @@ def sweeps(data_dir: Path) -> dict[str, float]:
     return seconds
 
 
-def private_memory(data_dir: Path) -> dict[str, float]:
-    """The private memory of a worker that trains on CIFAR-10, in GB (Linux)."""
-    runs = [Run(BASELINE, TUTORIAL, "cifar10")]
-    for _, event in events(runs, loaded("cifar10", data_dir), 1, "cpu"):
-        if isinstance(event, Epoch):
-            children = multiprocessing.active_children()  # also joins those that have ended
-            maps = [Path(f"/proc/{child.pid}/smaps_rollup").read_text() for child in children]
-            sizes = [re.findall(r"Private_\w+:\s+(\d+) kB", text) for text in maps]
-            return {"ours": max(sum(map(int, size)) for size in sizes) / 1e6}
-    raise AssertionError("the run ended before its first epoch")
-
-
 class Group(NamedTuple):
     """What is measured side by side: `measure` returns each side's figure."""
 
@@ -192,9 +182,7 @@ class Group(NamedTuple):
     measure: Callable[[Path], dict[str, float]]
 
 
-# Memory first: the loaders' processes, forked, would be mistaken for workers.
 GROUPS = [
-    Group("private memory of a worker on CIFAR-10", "GB", private_memory),
     Group("CIFAR-10, batch 4: a step", "ms", cifar_steps),
     Group("CIFAR-10, batch 64, recipe tuned: an epoch", "s", tuned_epochs),
     Group("MNIST, lenet5-2017, batch 64: an epoch", "s", mnist_epochs),
@@ -228,7 +216,7 @@ def main() -> None:
     path = ROOT / "results" / "benchmark_training.csv"
     parser.add_argument("--output", type=Path, default=path, help="(default: %(default)s)")
     options = parser.parse_args()
-    rounds = {private_memory: 1, sweeps: options.sweep_rounds}
+    rounds = {sweeps: options.sweep_rounds}
     chosen = [group for group in GROUPS if options.only in group.what]
     if not chosen:
         parser.error(f"no group has {options.only!r} in its name")

@@ -162,6 +162,16 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
 
 
 @pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """The address of a running Dask cluster, which tests share: workers take seconds to start."""
+    from distributed import LocalCluster
+
+    options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": 60}
+    with LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(scope="session")
 def undisturbed_sweep(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The files of a sweep that nothing has disturbed, see `processes.finish`."""
     from processes import finish

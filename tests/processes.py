@@ -3,11 +3,14 @@
 Its runs take less than a second, so that tests wait for the start of processes, not for training.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 from conftest import ROOT, heed_signals
 
 import part2_mlp
@@ -15,6 +18,8 @@ import part2_mlp
 SCRIPT = "part2_mlp.py"
 OPTIONS = ["--synthetic", "--epochs", "1", "--designs", "30", "300-100", "--seeds"]
 SEEDS = 3  # of the undisturbed sweep that others are compared with: six runs
+
+SAID = "interrupted: finished runs are saved; the same command, without --fresh, carries on\n"
 
 Start = Callable[..., subprocess.Popen]
 
@@ -55,19 +60,31 @@ def finish(folder: Path, *more: str) -> None:
     assert part2_mlp.main([*options(folder), "--jobs", "1", *more]) == 0
 
 
-def workers(pid: int) -> list[int]:
+def workers(pid: int) -> list[psutil.Process]:
     """The processes that train: children that were spawned by multiprocessing."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [
-        int(child)
-        for child in children
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
+    children = psutil.Process(pid).children()
+    return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
 
 
-def wait_for_line(process: subprocess.Popen, start: str) -> None:
-    """Read what the script says until a line begins so."""
+def group(pid: int) -> list[psutil.Process]:
+    """The processes of the group that `pid` leads."""
+    members = []
+    for process in psutil.process_iter():
+        with suppress(OSError, psutil.Error):
+            if os.getpgid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+    return members
+
+
+def assert_group_ends(pid: int) -> None:
+    """No process of the script's group outlives it by more than ten seconds."""
+    _, alive = psutil.wait_procs(group(pid), timeout=10)
+    assert alive == []
+
+
+def wait_for_line(process: subprocess.Popen, text: str) -> str:
+    """Read what a process prints until a line has the text; returns the line."""
     for line in process.stdout:
-        if line.startswith(start):
-            return
-    raise AssertionError(f"no line begins with {start}: {process.stderr.read()}")
+        if text in line:
+            return line
+    raise AssertionError(f"no line has {text}: {process.stderr and process.stderr.read()}")

@@ -31,10 +31,10 @@ def test_the_networks_lead_from_the_paper_to_lenet5_of_today() -> None:
 
 
 def test_the_last_step_is_another_recipe_and_options_change_both(
-    tmp_path: Path, capsys: pytest.CaptureFixture
+    tmp_path: Path, cluster: str, capsys: pytest.CaptureFixture
 ) -> None:
     argv = ["--synthetic", "--epochs", "1", "--batch-size", "500", "--designs", "1998-relu"]
-    argv += ["--seeds", "1", "--jobs", "1"]
+    argv += ["--seeds", "1", "--cluster", cluster]
     assert part2_ablation.main([*argv, *folders(tmp_path)]) == 0
     runs = pd.read_csv(tmp_path / "part2_lenet5.csv").sort_values("recipe")
     assert runs["recipe"].tolist() == ["lecun1998", "modern"]

@@ -20,7 +20,7 @@ from common import UsageError, cli
 from common.experiment import Experiment
 from common.models.networks import LENET5, LENET5_2017, LENET5_RELU
 from common.settings import Settings
-from common.sweep import workers
+from common.training.device import cores
 from common.training.loop import Run
 from common.training.recipes import MODERN, REPORT2017, TUTORIAL
 
@@ -69,7 +69,7 @@ def test_defaults_are_the_labs(monkeypatch: pytest.MonkeyPatch) -> None:
     options, runs = parse()
     assert options.data_dir == ROOT / "data"
     assert (options.results_dir, options.figures_dir) == (ROOT / "results", ROOT / "figures")
-    assert (options.device, options.jobs) == ("cpu", workers.cores())
+    assert (options.device, options.jobs) == ("cpu", cores())
     assert (options.label, options.seeds) == ("report2017", None)
     assert {run.dataset for run in runs} == {"mnist"}
     assert len(runs) == 3 * 5

@@ -59,7 +59,7 @@ def test_a_seed_gives_the_same_numbers_on_a_gpu(digits: Dataset) -> None:
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one CUDA device here")
 def test_a_second_gpu_trains_the_same(digits: Dataset) -> None:
-    """As a rank of torchrun does on its own."""
+    """As the second worker of a machine does."""
     first, second = (train(CASES["one-cycle"], digits.to(f"cuda:{n}")) for n in (0, 1))
     torch.testing.assert_close(second.step_losses, first.step_losses, rtol=1e-4, atol=1e-4)
 

@@ -1,8 +1,10 @@
 """The data sets as tensors: what is in them, how they are split and normalised."""
 
 import hashlib
+import os
 import pickle
 import struct
+import tempfile
 import urllib.request
 from dataclasses import replace
 from functools import partial
@@ -18,6 +20,7 @@ from common.data import datasets as data
 from common.data import download, synthetic
 from common.data.datasets import BASES, Base, Dataset, Examples, load, read_mnist, stratified
 from common.data.download import Archive, Source
+from common.data.mapped import mapped_file, read_mapped
 from common.data.transforms import fewer, permuted, with_shifts
 from common.models.networks import LENET5, cifar_design, mlp_design
 from common.training.loop import Run, train
@@ -185,14 +188,52 @@ def test_another_data_set_in_mnists_format_and_a_path_with_a_tilde(
         load("letters", folder)
 
 
-def test_every_part_moves_to_shared_memory(digits: Dataset) -> None:
-    dataset = with_shifts(digits, range(1, 2)).mapped(
-        lambda part: Examples(*map(torch.clone, part))
-    )
-    shared = dataset.share_memory()
-    assert same(shared, dataset)
-    for part in (shared.train, shared.test, *shared.variations.values()):
-        assert all(tensor.is_shared() for tensor in part)
+NAMES = [
+    ("synthetic-digits-10-percent", True),
+    pytest.param("mnist-2-1-permuted", False, marks=pytest.mark.real_data),
+    pytest.param("cifar10-validation", False, marks=pytest.mark.real_data),
+]
+
+
+@pytest.mark.parametrize(("name", "shifts"), NAMES)
+def test_a_mapped_file_has_the_data_set(
+    name: str, shifts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    data_dir = Path(os.environ.get("LAB_DATA_DIR", tmp_path))
+    file = mapped_file(name, data_dir, shifts)
+    assert same(read_mapped(file, "cpu"), load(name, data_dir, shifts))
+    assert file.parent.parent == tmp_path and file.parent.stat().st_mode & 0o077 == 0
+    written = file.stat().st_mtime_ns
+    assert mapped_file(name, data_dir, shifts) == file  # it is written once
+    assert file.stat().st_mtime_ns == written
+    assert mapped_file(name, data_dir, not shifts) != file
+
+
+def test_the_mapped_file_of_changed_images_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data set without checksums: a user has replaced its files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    images = torch.zeros(10, 1, 28, 28, dtype=torch.uint8), torch.arange(10)
+    base = BASES["synthetic-digits"]._replace(read=lambda _: (images, images))
+    monkeypatch.setitem(BASES, "mine", base)
+    before = mapped_file("mine", tmp_path)
+    images[0][3] = 1
+    after = mapped_file("mine", tmp_path)
+    assert after != before
+    assert read_mapped(after, "cpu").train.images[3].min() == 1
+
+
+def test_a_mapped_file_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.raises(
+        LabError, match=r"cannot write synthetic-digits to .* set the variable TMPDIR"
+    ):
+        mapped_file("synthetic-digits", tmp_path)
 
 
 def test_no_data_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,13 @@ def test_a_complete_download_is_used(
     tmp_path: Path, url: Callable, manner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "TIMEOUT", 0.6)
+    with pytest.raises(LabError, match=r"The set is not in .*: there is no such folder"):
+        obtain(source(url(manner)), tmp_path / "new folder")  # perhaps its name is mistyped
+    monkeypatch.setattr(download, "ROOT", tmp_path)
+    (tmp_path / "new folder").mkdir()
     obtain(source(url(manner)), tmp_path / "new folder")
+    obtain(source(url(manner)), tmp_path / "data")  # the default folder
+    assert content(tmp_path / "data") == FILES
     assert content(tmp_path / "new folder") == FILES
     assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["set"]
 

@@ -2,20 +2,18 @@
 
 import os
 import random
-import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import measured
-from processes import SEEDS, Start, finish, wait_for_line, workers
+from processes import SAID, SEEDS, Start, assert_group_ends, finish, wait_for_line, workers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells a process's children")
-
-SAID = "interrupted: finished runs are saved; the same command, without --fresh, carries on\n"
 
 
 MORE = [pytest.param(name, marks=pytest.mark.faults) for name in ("SIGINT", "SIGHUP")]
@@ -27,13 +25,13 @@ def test_an_interrupted_sweep_keeps_what_is_finished(
 ) -> None:
     process = start(50, "--jobs", "1")
     wait_for_line(process, "[1/")
-    (trainer,) = workers(process.pid)
+    assert len(workers(process.pid)) == 1
     process.send_signal(getattr(signal, name))
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert said == SAID
     assert len(pd.read_csv(tmp_path / "results" / "part2_mlp.csv")) >= 1
-    assert not Path(f"/proc/{trainer}").exists()
+    assert_group_ends(process.pid)
 
 
 TRAINING = pytest.param("[1/", marks=pytest.mark.faults)
@@ -48,6 +46,7 @@ def test_ctrl_c_reaches_workers_too_and_says_one_line(line: str, start: Start) -
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert said == SAID
+    assert_group_ends(process.pid)
 
 
 @pytest.mark.faults
@@ -79,35 +78,57 @@ def test_a_script_killed_again_and_again_ends_at_the_same_files(
 def test_workers_of_a_killed_script_end_too(start: Start) -> None:
     process = start(50, "--jobs", "2")
     wait_for_line(process, "[1/")
-    trainers = [os.pidfd_open(pid) for pid in workers(process.pid)]
-    assert len(trainers) == 2
+    assert len(workers(process.pid)) == 2
     process.kill()
     process.communicate()
-    for trainer in trainers:  # at most until the end of an epoch
-        assert select.select([trainer], [], [], 60)[0]
-        os.close(trainer)
+    assert_group_ends(process.pid)
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("killed", [1, 2])
-def test_killed_workers_cost_their_runs_alone(
-    tmp_path: Path, killed: int, undisturbed_sweep: dict[str, str], start: Start
+@pytest.mark.parametrize("kills", [["[1/6]"] * 2, ["[1/6]", "[3/6]"]], ids=["both", "one, one"])
+def test_killed_workers_are_replaced(
+    tmp_path: Path, kills: list[str], undisturbed_sweep: dict[str, str], start: Start
 ) -> None:
+    """Their runs start again, and all runs end."""
     process = start(SEEDS, "--jobs", "2")
-    wait_for_line(process, "[1/6]")
-    for victim in workers(process.pid)[:killed]:
-        os.kill(victim, signal.SIGKILL)
-    out, said = process.communicate(timeout=300)
-    assert process.returncode == 1
-    assert said.count("failed: its process ended by SIGKILL") == killed
-    assert "the same command tries again" in out
-    (failed,) = [line for line in out.splitlines() if line.startswith("failed: ")]
-    runs = failed.removeprefix("failed: ").split(";")[0].split(", ")
-    assert len(runs) == killed and all(run in said for run in runs)
-    table = pd.read_csv(tmp_path / "results" / "part2_mlp.csv")
-    assert len(table) == 6 - killed
+    victims = []
+    for line in dict.fromkeys(kills):
+        wait_for_line(process, line)
+        alive = [worker for worker in workers(process.pid) if worker not in victims]
+        victims += alive[: kills.count(line)]
+        for victim in victims[-kills.count(line) :]:
+            victim.kill()
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
+    assert set(err.splitlines()) <= {
+        f"{design} seed {seed} starts again: its worker ended"
+        for design in ("30", "300-100")
+        for seed in range(SEEDS)
+    }
+    assert measured(tmp_path / "results") == undisturbed_sweep
+    assert_group_ends(process.pid)
+
+
+@pytest.mark.faults
+def test_a_worker_killed_at_random_moments_ten_times(
+    tmp_path: Path, undisturbed_sweep: dict[str, str], start: Start
+) -> None:
+    """A run is given up after three deaths of its worker; the same command trains it."""
+    moments = random.Random(1)
+    process = start(SEEDS, "--jobs", "2")
+    wait_for_line(process, "runs: ")
+    for _ in range(10):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(moments.uniform(0.5, 3))
+        for victim in moments.sample(running := workers(process.pid), min(1, len(running))):
+            victim.kill()
+    out, err = process.communicate(timeout=300)
+    given_up = err.count("failed: its worker died each time")
+    assert process.returncode == (1 if given_up else 0), out + err
+    assert len(pd.read_csv(tmp_path / "results" / "part2_mlp.csv")) == 2 * SEEDS - given_up
     finish(tmp_path)
     assert measured(tmp_path / "results") == undisturbed_sweep
+    assert_group_ends(process.pid)
 
 
 @pytest.mark.faults

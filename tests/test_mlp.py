@@ -72,9 +72,11 @@ def test_wrong_options(argv: list[str], message: str, capsys: pytest.CaptureFixt
     assert message in error
 
 
-def test_mlps_are_trained_and_tested_on_shifted_digits(main: Main, tmp_path: Path) -> None:
+def test_mlps_are_trained_and_tested_on_shifted_digits(
+    main: Main, cluster: str, tmp_path: Path
+) -> None:
     options = ("--synthetic", "--epochs", "1", "--seeds", "2", "--designs", "30", "60", "300-100")
-    options += ("--jobs", "1")
+    options += ("--cluster", cluster)
     output = main(*options)
     assert "against 300-100" in output and "30 to 60" in output
     runs = pd.read_csv(tmp_path / "part2_mlp.csv", dtype={"hidden": str})

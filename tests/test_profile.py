@@ -16,7 +16,7 @@ from conftest import ROOT, Hostile
 import part2_profile
 from common import cli
 from common.data.datasets import load
-from common.inference import timing
+from common.inference import measurement
 from common.inference.summary import verdict
 from common.inference.tables import read, select
 from common.models.networks import mlp_design
@@ -35,8 +35,8 @@ def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(part2_profile, "MLPS", dict.fromkeys(part2_profile.MLPS, SHORT))
         patch.setattr(part2_profile, "load", cache(load))
-        patch.setattr(timing, "MATRIX", 256)
-        patch.setattr(timing, "COPY", 1 << 20)
+        patch.setattr(measurement, "MATRIX", 256)
+        patch.setattr(measurement, "COPY", 1 << 20)
         yield
 
 
@@ -61,6 +61,9 @@ def test_a_profile_from_training_to_figures(measured: Path) -> None:
     assert (rows["input_bytes"] == 4 * 784 * rows["images"]).all()
     assert set(rows.loc[rows["design"] == "300-100", "macs"]) == {266200}
     assert (rows["flops"] == 2 * rows["macs"] * rows["images"]).all()
+    small = rows[rows["design"] == "30"]
+    values = (784 + 30) + (30 + 10)  # read and written by F1 and by the output
+    assert (small["traffic_bytes"] == 4 * (small["images"] * values + 23860)).all()
     assert (rows["resident_bytes"] >= rows["activation_bytes"]).all()
     assert (rows["images_per_second"] * rows["seconds"] / rows["images"] - 1).abs().max() < 1e-4
     assert (rows["least_seconds"] <= rows["seconds"]).all()
@@ -107,20 +110,11 @@ def test_missing_weights_are_retrained_in_another_folder(measured: Path, tmp_pat
     settings = Settings.of(cli.plain_parser("", "mnist").parse_args(argv))
     runs = [Run(design, SHORT, "synthetic-digits")]
     for _ in range(2):  # the second time, the weights are there
-        (network,) = part2_profile.load_networks(runs, settings, dataset)
+        (network,) = part2_profile.trained_networks(runs, settings, dataset)
         assert len(list((tmp_path / "weights" / "weights").iterdir())) == 1
     assert network.accuracy.mean == network.test.accuracy
     assert (tmp_path / "part2_mlp.csv").read_bytes() == before
     assert len(list(tmp_path.rglob("*.pt"))) == 1
-
-
-def test_parallel_ranks_do_not_measure(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    for name in ("TORCHELASTIC_RUN_ID", "RANK", "LOCAL_RANK"):
-        monkeypatch.setenv(name, "0")
-    assert part2_profile.main(["--synthetic"]) == 1
-    assert "measure without torchrun" in capsys.readouterr().err
 
 
 def rows_of(**changes: dict[str, float]) -> pd.DataFrame:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 import part2_profile
 from common import LabError
-from common.inference import figures, profiling, timing
-from common.inference.measurement import in_fresh_processes
-from common.inference.plan import VARIANTS, Plan
+from common.inference import figures, profiling
+from common.inference.measurement import in_fresh_processes, times_of
+from common.inference.profiling import VARIANTS, Plan
 from common.models.design import Design, layer_table, leaves, totals
 from common.models.networks import LENET5, mlp_design
 
@@ -53,11 +53,6 @@ def test_activations_of_an_mlp_by_hand() -> None:
     assert profiling.peak_of_allocations(network, x) == 64 * (300 + 300) * 4
 
 
-def test_traffic_by_hand() -> None:
-    values = (784 + 30) + (30 + 10)  # read and written by F1 and by the output
-    assert timing.traffic(mlp_design(30), images=5) == 4 * (5 * values + 23860)
-
-
 class Watched(nn.Module):
     """Records how it is called."""
 
@@ -75,8 +70,9 @@ class Watched(nn.Module):
 
 def test_time_is_measured_without_the_profiler_and_in_inference_mode() -> None:
     model, x = Watched(), torch.rand(1, 4)
-    latency = timing.times(model, x, threads=1, calls=50, at_least=0.01)
-    seconds = timing.times(model, x.expand(2, 4), threads=1, calls=50, at_least=0.01)["seconds"]
+    plan = Plan("cpu", ["plain"], [1, 2], [1], calls=50, seconds=0.01)
+    latency = times_of(model, x, 1, plan)
+    seconds = times_of(model, x.expand(2, 4), 1, plan)["seconds"]
     assert not any(model.profiled) and all(model.inference)
     assert len(model.profiled) > 100  # a warm-up before each of the 50 calls, too
     assert 0 < latency["seconds"] <= latency["p90_seconds"] <= latency["p99_seconds"]
@@ -91,7 +87,8 @@ def test_the_profiler_changes_no_prediction_and_sees_every_layer(design: Design)
     network, x = design.build().eval(), torch.rand(8, *design.image)
     before = profiling.call(network, x)
     profiling.record(leaves(network))
-    operators, layers, _ = profiling.profile_calls(network, x)
+    times, _ = profiling.profile_calls(network, x)
+    operators, layers = (times.dropna(subset=name) for name in ("operator", "layer"))
     assert torch.equal(profiling.call(network, x), before)
     assert set(layers["layer"]) == {layer.layer for layer in layer_table(design)}
     assert (layers["seconds"] > 0).all()
@@ -105,7 +102,7 @@ def test_layers_of_a_variant_that_wraps_the_network_are_one() -> None:
     names = [layer.layer for layer in layer_table(LENET5)]
     for variant, expected in zip(plan.variants, (names, ["all"]), strict=True):
         profile = profiling.measure(LENET5.build(), LENET5, variant, plan)
-        assert profile.layers["layer"].tolist() == expected
+        assert profile.times["layer"].dropna().unique().tolist() == expected
 
 
 def test_variants_predict_the_same_or_nearly() -> None:
@@ -131,7 +128,7 @@ def test_a_measuring_process_that_fails_has_one_line() -> None:
     fails = f"(_ for _ in ()).throw(ValueError({pid} + '\\nand that'))"
     raised, exited = in_fresh_processes(eval, [(fails,), ("__import__('os')._exit(7)",)], jobs=2)
     assert isinstance(raised, LabError) and isinstance(exited, LabError)
-    assert str(exited) == "the measuring process ended with exit code 7"
+    assert str(exited) == "the measuring process was killed, perhaps because memory was full"
     kind, number = str(raised).split(": ")
     assert kind == "ValueError"
     assert int(number) != os.getpid()

@@ -10,8 +10,7 @@ from conftest import ROOT
 
 from common import LabError, console
 from common.report import __main__ as report
-from common.report import formats
-from common.report.fill import TEMPLATE, ResultTables, fill
+from common.report.fill import TEMPLATE, ResultTables, fill, p_in_text, percent
 from common.statistics.intervals import mean_interval
 
 RESULTS = ROOT / "results"
@@ -162,8 +161,8 @@ def test_every_figure_exists_and_headings_and_tables_are_well_formed() -> None:
     ],
 )
 def test_p_values_are_written_in_one_way(p: float, text: str) -> None:
-    assert formats.p_in_text(p) == text
-    assert formats.p_value(p) == console.p_value(p) == text.removeprefix("= ")
+    assert p_in_text(p) == text
+    assert console.p_value(p) == text.removeprefix("= ")
 
 
 @pytest.mark.parametrize(
@@ -178,4 +177,4 @@ def test_p_values_are_written_in_one_way(p: float, text: str) -> None:
     ],
 )
 def test_a_half_is_rounded_up(correct: int, images: int, digits: int, text: str) -> None:
-    assert formats.percent(correct / images, digits) == text
+    assert percent(correct / images, digits) == text

@@ -58,7 +58,7 @@ def test_dependencies_point_down() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("room", ["data", "models", "training", "sweep.workers"])
+@pytest.mark.parametrize("room", ["data", "models", "training", "sweep.task"])
 def test_a_worker_imports_no_pandas_matplotlib_or_scipy(room: str) -> None:
     names = [name for name in MODULES if f"{name}.".startswith(f"common.{room}.")]
     assert names

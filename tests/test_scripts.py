@@ -41,7 +41,7 @@ def check_results(name: str, folder: Path, output: str, runs: int) -> None:
     for what in ("epochs", "layers"):
         assert (folder / f"{name}_{what}.csv").exists()
     # What was reached, and what to run next.
-    assert f"runs: 0, {runs} to train here" in output
+    assert f"runs: 0, {runs} to train " in output
     line = re.search(rf"^{rows['design'].iloc[0]} +{runs} +([\d.]+) %", output, re.MULTILINE)
     assert float(line[1]) == pytest.approx(100 * rows["test_accuracy"].mean(), abs=0.006)
     first = classes[classes["seed"] == 0].iloc[0]
@@ -87,11 +87,11 @@ def test_a_first_try_of_the_tutorial(
     assert "diverged (the loss became infinite): baseline seed 0" in output
 
 
-def test_a_first_try_of_lenet5(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_first_try_of_lenet5(tmp_path: Path, cluster: str, capsys: pytest.CaptureFixture) -> None:
     """Figures go below the results folder where no other is named."""
     name, options = "part2_lenet5", ["--seeds", "2", "--designs", "lenet5-2017", "--classes"]
     folder = ["--results-dir", str(tmp_path)]
-    assert part2_lenet5.main([*SHORT, *options, *folder]) == 0
+    assert part2_lenet5.main([*SHORT, *options, *folder, "--cluster", cluster]) == 0
     check_results(name, tmp_path, capsys.readouterr().out, runs=2)
     label = "report2017-epochs1-batchsize250-seeds2-lenet5-2017"
     drawn = {f"{name}_{what}_{label}.png" for what in ("curves", "accuracy", "confusion")}

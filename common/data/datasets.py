@@ -74,16 +74,6 @@ class Dataset:
         others = {name: change(part) for name, part in self.variations.items()}
         return replace(self, train=change(self.train), test=change(self.test), variations=others)
 
-    def share_memory(self) -> "Dataset":
-        """Move the tensors to shared memory, so that worker processes need no copies."""
-        try:
-            return self.mapped(lambda part: Examples(*(tensor.share_memory_() for tensor in part)))
-        except RuntimeError as error:
-            raise LabError(
-                f"shared memory has no room for {self.name} ({str(error).splitlines()[0]}); "
-                "enlarge /dev/shm (docker run --shm-size=1g)"
-            ) from error
-
 
 def read_mnist(data_dir: Path, folder: str = "MNIST/raw") -> Parts:
     """Four files in MNIST's format as uint8 images (N, 1, H, W)."""

@@ -5,15 +5,13 @@ import os
 import socket
 import sys
 import tempfile
-from contextlib import nullcontext, redirect_stderr
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from common import LabError
-
-# Torchvision is imported inside functions, see datasets.py.
+from common import ROOT, LabError
 
 TIMEOUT = 20  # seconds without a byte, after which a download stops
 
@@ -34,7 +32,7 @@ class Archive:
     def packed(self, folder: Path) -> Path | None:
         """The path of the archive, if a user has saved it in the data folder."""
         paths = (folder / self.name, folder / Path(self.name).name)
-        return next((path for path in paths if os.path.isfile(path)), None)
+        return next(filter(os.path.isfile, paths), None)
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Source:
 
 def mnist_source() -> Source:
     """MNIST: four files, each in its own archive."""
-    from torchvision.datasets import MNIST
+    from torchvision.datasets import MNIST  # it starts slowly, see datasets.py
 
     sums = (
         "6bbc9ace898e44ae57da46a324031adb",
@@ -64,9 +62,8 @@ def mnist_source() -> Source:
     )
     archives = []
     for (name, md5), file_md5 in zip(MNIST.resources, sums, strict=True):
-        files = {f"MNIST/raw/{name.removesuffix('.gz')}": file_md5}
-        urls = tuple(mirror + name for mirror in MNIST.mirrors)
-        archives.append(Archive(f"MNIST/raw/{name}", md5, urls, files))
+        path, urls = f"MNIST/raw/{name}", tuple(mirror + name for mirror in MNIST.mirrors)
+        archives.append(Archive(path, md5, urls, {path.removesuffix(".gz"): file_md5}))
     return Source("MNIST", tuple(archives))
 
 
@@ -92,14 +89,19 @@ def obtain(source: Source, data_dir: Path) -> Path:
     """
     local = source.folder(data_dir)
     folder = local or data_dir
+    if not folder.is_dir() and folder != ROOT / "data":
+        raise LabError(
+            f"{source.title} is not in {folder}: there is no such folder; name another with "
+            "--data-dir, create it for a download, or try --synthetic"
+        )
     try:
         for archive in source.archives:
             if archive.missing(folder):
                 install(archive, folder)
     except (OSError, LabError) as error:
+        done = "unpacked" if local else "downloaded"
         raise LabError(
-            f"{source.title} is not in {folder} and could not be "
-            f"{'unpacked' if local else 'downloaded'} ({error}); "
+            f"{source.title} is not in {folder} and could not be {done} ({error}); "
             "name the folder that holds it with --data-dir, or try --synthetic"
         ) from error
     for archive in source.archives:
@@ -130,14 +132,13 @@ def fetch(archive: Archive, path: Path) -> Path:
     from torchvision.datasets.utils import download_url
 
     failures, timeout = [], socket.getdefaulttimeout()
-    quiet = sys.stderr is None or not sys.stderr.isatty()
+    terminal = sys.stderr if sys.stderr and sys.stderr.isatty() else io.StringIO()
     for url in archive.urls:
         host = urlsplit(url).netloc
-        # download_url has no time-out, and prints its progress bar to any stream.
-        socket.setdefaulttimeout(TIMEOUT)
+        print(f"{path.name} from {host}", file=terminal)
+        socket.setdefaulttimeout(TIMEOUT)  # download_url has no time-out
         try:
-            with redirect_stderr(io.StringIO()) if quiet else nullcontext():
-                print(f"{path.name} from {host}", file=sys.stderr)
+            with redirect_stderr(terminal):  # it prints its progress bar to any stream
                 download_url(url, path.parent, path.name, archive.md5)
             return path
         except (OSError, ValueError, RuntimeError, HTTPException) as error:
@@ -152,7 +153,5 @@ def verify(path: Path, md5: str) -> None:
     from torchvision.datasets.utils import calculate_md5
 
     if (actual := calculate_md5(path)) != md5:
-        raise LabError(
-            f"{path} is damaged: its MD5 sum is {actual}, expected {md5}; "
-            "delete it to download it again"
-        )
+        sums = f"its MD5 sum is {actual}, expected {md5}"
+        raise LabError(f"{path} is damaged: {sums}; delete it to download it again")

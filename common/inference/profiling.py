@@ -1,16 +1,14 @@
-"""Memory of a call, and its time by layer and operator, in a new process."""
+"""Variants of a network; in a new process: memory of a call, and time by layer and operator."""
 
-import json
 import math
 import re
+import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,43 +19,82 @@ from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from common.inference.plan import VARIANT_IMAGES, VARIANTS, Plan
+from common import LabError
 from common.models.design import Design, leaves
-from common.training.loop import synchronize
-
-if sys.platform != "win32":
-    import resource
+from common.training.device import synchronize
 
 PROFILED = 20  # calls; times by operator and layer are their means
-TOP = 15  # operators in the profiler's own table
+VARIANT_IMAGES = (1, 1000)  # images per call of variants; larger calls are not profiled
 LAYER = "layer "  # the profiler's names of layers start with this
+
+
+class Autocast(nn.Sequential):
+    """Computes in bfloat16 where autocast considers it safe; the weights stay float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores, float32 (N, classes)."""
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return super().forward(x).float()
+
+
+def compiled(network: nn.Module) -> nn.Module:
+    """Compiled by torch.compile, separately for every input shape."""
+    if shutil.which("g++") is None and shutil.which("cl") is None:
+        raise LabError("torch.compile needs a C++ compiler, and there is none")
+    # Networks of one class share a `forward`, which is compiled for each network and shape.
+    torch._dynamo.config.recompile_limit = 1000
+    return torch.compile(network, dynamic=False)
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The channels of a pixel are adjacent in memory: some convolutions are faster."""
+    if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
+        raise LabError("the network has no convolutions")
+    return network.to(memory_format=torch.channels_last)
+
+
+# A variant that does not exist for a network or this machine raises a LabError.
+VARIANTS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "plain": lambda network: network,  # as it was trained: eager mode, float32
+    "compiled": compiled,
+    "bfloat16": Autocast,
+    "channels-last": channels_last,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of the measurements."""
+
+    device: str  # cpu, cuda or mps
+    variants: Sequence[str]  # keys of VARIANTS
+    images: Sequence[int]  # per call, ascending from 1; for variants only VARIANT_IMAGES
+    threads: Sequence[int]  # for variants only the first
+    calls: int  # with one image, in a round
+    seconds: float  # duration of the calls with more images, in a round
+    processes: int = 1  # that profile in parallel; they slow each other down
+    traces: Path | None = None  # a folder for a Perfetto trace of each network
+
+    def images_of(self, variant: str) -> list[int]:
+        """The numbers of images per call of a variant."""
+        return [n for n in self.images if variant == "plain" or n in VARIANT_IMAGES]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The measurements of a network in a new process; `images` are those of a call.
+    """The measurements of a network in a new process; `images` are those of a call."""
 
-    memory: images, activation_bytes (see `peak_of_allocations`), resident_bytes (growth of the
-        process since the imports: weights, input, activations, and memory of libraries; only on
-        the CPU).
-    operators: images, threads, operator, seconds, share, calls (in one call of the network).
-    layers: images, threads, layer, seconds, share.
-    tables: the profiler's own tables by number of images.
-    """
-
-    memory: pd.DataFrame
-    operators: pd.DataFrame
-    layers: pd.DataFrame
-    tables: dict[int, str]
+    memory: pd.DataFrame  # images, activation_bytes, resident_bytes
+    times: pd.DataFrame  # images, threads, operator or layer, seconds, share, calls
+    texts: dict[int, str]  # the profiler's own tables by number of images
 
 
 def measure(network: nn.Module, design: Design, variant: str, plan: Plan) -> Profile:
     """Measure calls of a trained network on one thread. The process must be new.
 
-    Calls with one image and with the most images are also profiled.
-
-    Raises:
-        LabError: the variant does not exist for this network or machine.
+    Calls with one image and with the most images are also profiled. resident_bytes is the growth of
+    the process since the imports (weights, input, activations, memory of libraries), on the CPU.
+    LabError: the variant does not exist for this network or machine.
     """
     torch.set_num_threads(1)
     before = psutil.Process().memory_info().rss
@@ -72,17 +109,16 @@ def measure(network: nn.Module, design: Design, variant: str, plan: Plan) -> Pro
         call(model, random_images(count))
         growth = float(max(0, largest_resident_set() - before))
         resident.append(growth if plan.device == "cpu" else math.nan)
-    peaks = [peak_of_allocations(model, random_images(count)) for count in images]
-    memory = {"images": images, "activation_bytes": peaks, "resident_bytes": resident}
+    memory = pd.DataFrame({"images": images, "resident_bytes": resident})
+    memory["activation_bytes"] = [peak_of_allocations(model, random_images(n)) for n in images]
 
     # A wrapper, torch.compile's for example, hides the layers.
     record(leaves(model) if model is network else [("all", model)])
     trace = plan.traces and plan.traces / f"trace_{design.name}_{variant}.json"
     profiled = sorted({1, max(n for n in images if n <= max(VARIANT_IMAGES))})
-    calls = [profile_calls(model, random_images(n), trace) for n in profiled]
-    operators, layers, tables = zip(*calls, strict=True)
-    by_images = dict(zip(profiled, tables, strict=True))
-    return Profile(pd.DataFrame(memory), pd.concat(operators), pd.concat(layers), by_images)
+    calls = {n: profile_calls(model, random_images(n), trace) for n in profiled}
+    times = pd.concat([times for times, _ in calls.values()])
+    return Profile(memory, times, {n: text for n, (_, text) in calls.items()})
 
 
 def record(layers: Sequence[tuple[str, nn.Module]]) -> None:
@@ -100,8 +136,8 @@ def record(layers: Sequence[tuple[str, nn.Module]]) -> None:
 
 def profile_calls(
     model: nn.Module, x: Tensor, trace: Path | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Operators and layers (means of PROFILED calls), and the profiler's table, see Profile.
+) -> tuple[pd.DataFrame, str]:
+    """Times of operators and layers (means of PROFILED calls), and the profiler's table.
 
     Layers are the names of `record`; times of equal names are added.
     """
@@ -115,26 +151,24 @@ def profile_calls(
     averages = profiler.key_averages()
     # On a GPU the kernels are separate events; their times are the times of the operators.
     where = DeviceType.CUDA if x.is_cuda else DeviceType.CPU
-    time = "self_device_time_total" if x.is_cuda else "self_cpu_time_total"  # microseconds
-    operators = [
-        {
-            "operator": event.key,
-            "calls": event.count // PROFILED,
-            "seconds": getattr(event, time) / 1e6 / PROFILED,
-        }
-        for event in sorted(averages, key=attrgetter(time), reverse=True)
-        if event.device_type == where and not event.key.startswith((LAYER, "[memory]"))
-    ]
-    layers = [
-        {"layer": event.key.removeprefix(LAYER), "seconds": event.cpu_time_total / 1e6 / PROFILED}
-        for event in averages
-        if event.device_type == DeviceType.CPU and event.key.startswith(LAYER)
-    ]
-    frames = (pd.DataFrame(rows).assign(images=len(x), threads=1) for rows in (operators, layers))
-    return (
-        *(frame.assign(share=frame["seconds"] / frame["seconds"].sum()) for frame in frames),
-        averages.table(sort_by=time, row_limit=TOP, max_name_column_width=30),
-    )
+    own = "self_device_time_total" if x.is_cuda else "self_cpu_time_total"  # microseconds
+    kinds = {"operator": (where, own), "layer": (DeviceType.CPU, "cpu_time_total")}
+    tables = []
+    for kind, (device, time) in kinds.items():
+        rows = [
+            {
+                kind: event.key.removeprefix(LAYER),
+                "calls": event.count // PROFILED,
+                "seconds": getattr(event, time) / 1e6 / PROFILED,
+            }
+            for event in averages
+            if event.device_type == device and event.key != "[memory]"
+            if event.key.startswith(LAYER) == (kind == "layer")
+        ]
+        table = pd.DataFrame(rows)
+        tables.append(table.assign(share=table["seconds"] / table["seconds"].sum()))
+    text = averages.table(own, row_limit=15, max_name_column_width=30)
+    return pd.concat(tables).assign(images=len(x), threads=1), text
 
 
 def call(model: nn.Module, x: Tensor) -> Tensor:
@@ -159,14 +193,11 @@ def peak_of_allocations(model: nn.Module, x: Tensor) -> float:
         return math.nan
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         result = call(model, x)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace.json"
-        profiler.export_chrome_trace(str(path))
-        events = json.loads(path.read_text())["traceEvents"]
     del result  # not earlier: the result counts
-    changes = [event for event in events if event["name"] == "[memory]"]
-    changes.sort(key=lambda event: event["ts"])
-    return float(max(accumulate((event["args"]["Bytes"] for event in changes), initial=0)))
+    events = profiler.profiler.kineto_results.events()
+    changes = [event for event in events if event.name() == "[memory]"]
+    changes.sort(key=lambda event: event.start_ns())
+    return float(max(accumulate((event.nbytes() for event in changes), initial=0)))
 
 
 def largest_resident_set() -> int:
@@ -176,4 +207,6 @@ def largest_resident_set() -> int:
     with suppress(OSError):  # Linux: getrusage would also count the parent process
         status = Path("/proc/self/status").read_text()
         return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+    import resource  # Windows does not have it
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: in bytes

@@ -11,7 +11,6 @@ def print_table(rows: pd.DataFrame) -> None:
     networks = single.groupby(["design", "variant"], sort=False)
     one = single.assign(fastest=networks["images_per_second"].transform("max"))
     one = one[one["images"] == 1]
-    names = (one["design"] + " " + one["variant"]).str.removesuffix(" plain")
     latency = (1e6 * one["seconds"]).map("{:.0f}".format)
     columns = {
         "accuracy %": (100 * one["test_accuracy"]).map("{:.2f}".format),
@@ -21,6 +20,7 @@ def print_table(rows: pd.DataFrame) -> None:
         "p90 us": (1e6 * one["p90_seconds"]).map("{:.0f}".format),
         "images/s": one["fastest"].map("{:,.0f}".format),
     }
+    names = (one["design"] + " " + one["variant"]).str.removesuffix(" plain")
     print(pd.DataFrame(columns).set_axis(names.rename(None)).to_string())
     print("activations, p50 and p90 are of calls with one image; images/s is the highest")
     print(f"*: the {ROUNDS} measurements of one image differ by more than 10 %")
@@ -45,9 +45,7 @@ def verdict(rows: pd.DataFrame) -> str:
         if least == best:
             text += f" {best} is also the {what}."
             continue
-        times = f", {errors[least] / errors[best]:.1f} times as many" if errors[best] else ""
-        text += (
-            f" The {what} is {least}: 1/{values[best] / values[least]:.1f} of the {unit}, "
-            f"{errors[least]:.2f} % errors{times}."
-        )
+        text += f" The {what} is {least}: 1/{values[best] / values[least]:.1f} of the {unit}, "
+        text += f"{errors[least]:.2f} % errors"
+        text += f", {errors[least] / errors[best]:.1f} times as many." if errors[best] else "."
     return text

@@ -9,14 +9,15 @@ import pandas as pd
 import torch
 
 from common.inference.measurement import Network
-from common.inference.plan import VARIANTS
-from common.inference.timing import FLOAT, traffic
-from common.models.design import layer_table, totals
+from common.inference.profiling import VARIANTS
+from common.models.design import layer_table
 from common.results.columns import RECIPE_KINDS, Kinds
 from common.results.files import replacing
 from common.results.tables import merge_table, read_table
-from common.training.loop import Run, device_name
+from common.training.device import device_name
+from common.training.loop import Run
 
+FLOAT = 4  # bytes
 NOISY = 0.1  # a row is noisy if the rounds' range, relative to the median, is larger
 OVERHEAD = 0.2  # below this share of the machine's limit, overhead limits a call
 
@@ -34,15 +35,12 @@ TABLES: dict[str, Kinds] = {
         **dict.fromkeys(("test_accuracy", "test_loss"), float),  # of seed 0
         "n": int,  # seeds
         **dict.fromkeys(("mean_accuracy", "low_accuracy", "high_accuracy"), float),
-        "parameters": int,
-        "macs": int,  # multiply-accumulates of an image
-        "flops": int,  # floating-point operations of a call
-        **dict.fromkeys(("parameter_bytes", "input_bytes"), int),
+        # multiply-accumulates of an image, floating-point operations of a call
+        **dict.fromkeys(("parameters", "macs", "flops", "parameter_bytes", "input_bytes"), int),
         **dict.fromkeys(("activation_bytes", "resident_bytes"), float),
         "traffic_bytes": int,
-        "intensity": float,  # flops / traffic_bytes
-        # of a call, then limits of the machine
-        **dict.fromkeys(("flops_per_second", "peak_flops", "peak_bandwidth"), float),
+        # flops / traffic_bytes; flops_per_second and peaks, which are limits of the machine
+        **dict.fromkeys(("intensity", "flops_per_second", "peak_flops", "peak_bandwidth"), float),
         "bound": str,
         "share_of_bound": float,
         "torch": str,
@@ -58,18 +56,20 @@ def write(networks: Sequence[Network], device: str, folder: Path, experiment: st
     """Write `<experiment>.csv`, `_layers`, `_operators`, and a text file for each network."""
     parts: dict[str, list[pd.DataFrame]] = {table: [] for table in TABLES}
     for network in networks:
-        start = {"hidden": "", **network.run.key, "variant": network.variant}
-        start["device"] = device_name(device)
-        profile, counts = network.profile, pd.DataFrame(layer_table(network.run.design))
-        layers = profile.layers.merge(counts[["layer", "parameters", "macs"]], "left", "layer")
+        run, variant, profile = network.run, network.variant, network.profile
+        start = {"hidden": "", **run.key, "device": device_name(device), "variant": variant}
+        counts = pd.DataFrame(layer_table(run.design))
         # A variant that wraps the network is one layer, "all", without counts.
-        layers = layers.fillna({"parameters": 0, "macs": 0})
-        operators = profile.operators.query("calls > 0")
-        for table, rows in zip(TABLES, (settings_of(network), layers, operators), strict=True):
-            parts[table].append(rows.assign(**start))
-        with replacing(folder / f"{experiment}_{network.name}.txt") as temporary_path:
-            title = f"{network.name}, %d images a call, {start['device']}\n"
-            texts = [title % images + text for images, text in profile.tables.items()]
+        layers = profile.times.dropna(subset="layer").merge(counts, how="left", on="layer")
+        operators = profile.times.dropna(subset="operator").query("calls > 0")
+        operators = operators.sort_values(["images", "seconds"], ascending=[True, False])
+        parts[""].append(settings_of(network, counts).assign(**start))
+        parts["_layers"].append(layers.fillna({"parameters": 0, "macs": 0}).assign(**start))
+        parts["_operators"].append(operators.assign(**start))
+        name = f"{run.design.name}-{variant}".removesuffix("-plain")
+        with replacing(folder / f"{experiment}_{name}.txt") as temporary_path:
+            title = f"{name}, %d images a call, {start['device']}\n"
+            texts = [title % images + text for images, text in profile.texts.items()]
             temporary_path.write_text("\n\n".join(texts), encoding="utf-8")
     for table, kinds in TABLES.items():
         # Replace all rows of a network on a device: times of different days are not comparable.
@@ -78,57 +78,46 @@ def write(networks: Sequence[Network], device: str, folder: Path, experiment: st
         merge_table(path, [*KEY, "device"], frame, [*KEY, *SETTING, *ROW_NAMES[table]])
 
 
-def settings_of(network: Network) -> pd.DataFrame:
-    """The rows of a network: one per setting, from its rounds.
+def settings_of(network: Network, layers: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a network: one per setting, from its rounds. `layers` is its layer table.
 
     `bound` is the limit of a call: arithmetic, memory, or overhead. `share_of_bound` can be above
     1: the peak bandwidth is measured outside the caches, but a small network fits into the caches.
+    `traffic_bytes` is the memory traffic if no cache keeps data between layers: every layer reads
+    its input and its weights once and writes its output once.
     """
-    design, accuracy = network.run.design, network.accuracy
-    parameters, macs = totals(design)
     rounds = pd.DataFrame(network.rounds).groupby(["images", "threads"])
     least, most = rounds["seconds"].min(), rounds["seconds"].max()
     rows = rounds.median().assign(least_seconds=least, most_seconds=most).reset_index()
     rows = rows.merge(network.profile.memory, on="images")
     images, seconds, peak = rows["images"], rows["seconds"], rows["peak_flops"]
-    flops, traffic_bytes = 2 * macs * images, traffic(design, images)
-    attainable = np.minimum(peak, flops / traffic_bytes * rows["peak_bandwidth"])
-    share = flops / seconds / attainable
-    bound = np.where(attainable == peak, "arithmetic", "memory")
-    spread = (rows["most_seconds"] - rows["least_seconds"]) / seconds
-    return rows.assign(
-        images_per_second=images / seconds,
-        spread=spread,
-        noisy=np.where(spread > NOISY, "yes", "no"),
-        test_accuracy=network.test.accuracy,
-        test_loss=network.test.loss,
-        n=accuracy.n,
-        mean_accuracy=accuracy.mean,
-        low_accuracy=accuracy.low,
-        high_accuracy=accuracy.high,
-        parameters=parameters,
-        macs=macs,
-        flops=flops,
-        parameter_bytes=FLOAT * parameters,
-        input_bytes=FLOAT * images * math.prod(design.image),
-        traffic_bytes=traffic_bytes,
-        intensity=flops / traffic_bytes,
-        flops_per_second=flops / seconds,
-        bound=np.where(share < OVERHEAD, "overhead", bound),
-        share_of_bound=share,
-        torch=torch.__version__,
-    )
+    rows["images_per_second"] = images / seconds
+    rows["spread"] = (rows["most_seconds"] - rows["least_seconds"]) / seconds
+    rows["noisy"] = np.where(rows["spread"] > NOISY, "yes", "no")
+    rows["parameters"], rows["macs"] = layers["parameters"].sum(), layers["macs"].sum()
+    rows["flops"] = 2 * rows["macs"] * images
+    rows["parameter_bytes"] = FLOAT * rows["parameters"]
+    rows["input_bytes"] = FLOAT * images * math.prod(network.run.design.image)
+    outputs = [math.prod(map(int, size.split("x"))) for size in layers["output"]]
+    between = FLOAT * images * (sum(outputs) + sum(outputs[:-1]))
+    rows["traffic_bytes"] = rows["parameter_bytes"] + rows["input_bytes"] + between
+    rows["intensity"] = rows["flops"] / rows["traffic_bytes"]
+    rows["flops_per_second"] = rows["flops"] / seconds
+    attainable = np.minimum(peak, rows["intensity"] * rows["peak_bandwidth"])
+    rows["share_of_bound"] = rows["flops_per_second"] / attainable
+    rows["bound"] = np.where(attainable == peak, "arithmetic", "memory")
+    rows.loc[rows["share_of_bound"] < OVERHEAD, "bound"] = "overhead"
+    rows["test_accuracy"], rows["test_loss"] = network.test.accuracy, network.test.loss
+    accuracy = network.accuracy
+    rows["n"], rows["mean_accuracy"] = accuracy.n, accuracy.mean
+    rows["low_accuracy"], rows["high_accuracy"] = accuracy.low, accuracy.high
+    return rows.assign(torch=torch.__version__)
 
 
 def read(folder: Path, experiment: str, table: str = "") -> pd.DataFrame:
-    """A table of TABLES with its types; empty if there is no file.
-
-    Raises:
-        LabError: the file is damaged.
-    """
-    kinds = {**KEY, **SETTING, **TABLES[table]}
-    unique = [*KEY, *SETTING, *ROW_NAMES[table]]
-    return read_table(folder / f"{experiment}{table}.csv", kinds, unique)
+    """A table of TABLES with its types; empty if there is no file. LabError: it is damaged."""
+    path, kinds = folder / f"{experiment}{table}.csv", {**KEY, **SETTING, **TABLES[table]}
+    return read_table(path, kinds, [*KEY, *SETTING, *ROW_NAMES[table]])
 
 
 def select(rows: pd.DataFrame, runs: Sequence[Run], device: str) -> pd.DataFrame:
@@ -139,7 +128,7 @@ def select(rows: pd.DataFrame, runs: Sequence[Run], device: str) -> pd.DataFrame
     designs, kind = [run.design.name for run in runs], device.partition(":")[0]
     rows = rows[(rows["dataset"] == runs[0].dataset) & rows["design"].isin(designs)]
     devices = sorted(name for name in rows["device"].unique() if name.startswith(kind))
-    this = device_name(kind) if device_name(kind) in devices else next(iter(devices), "")
+    this = max(devices, key=lambda name: name == device_name(kind), default="")
     order = {name: number for number, name in enumerate([*designs, *VARIANTS])}
     return rows[rows["device"] == this].sort_values(
         ["design", "variant", "images", "threads"], key=lambda cells: cells.replace(order)

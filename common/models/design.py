@@ -13,13 +13,10 @@ from common import LabError, one_line
 
 @dataclass(frozen=True)
 class Design:
-    """A network architecture with a short name.
-
-    `build` returns a new network; its initial weights use torch's global random numbers.
-    """
+    """A network architecture with a short name."""
 
     name: str
-    build: Callable[[], nn.Module]
+    build: Callable[[], nn.Module]  # initial weights use torch's global random numbers
     columns: dict[str, int | str] = field(default_factory=dict, hash=False)  # of the result files
     image: tuple[int, int, int] = (1, 28, 28)  # (C, H, W) of an input image
 
@@ -32,16 +29,13 @@ class Layer:
     kind: str = ""
     output: str = ""
     parameters: int = 0
-    macs: int = 0  # multiply-accumulates
+    macs: int = 0  # multiply-accumulates of convolutions and linear layers, without bias
 
 
 def leaves(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The modules without children, in the order of construction, each with its layer's name.
-
-    `C1_act` belongs to layer C1, `C1_deeper.C1b` is layer C1b.
-    """
+    """The modules without children, in the order of construction, each with its layer's name."""
     return [
-        (name.split(".")[-1].split("_")[0], module)
+        (name.split(".")[-1].split("_")[0], module)  # C1_act: C1, C1_deeper.C1b: C1b
         for name, module in model.named_modules()
         if not list(module.children()) and not isinstance(module, nn.Sequential)
     ]
@@ -50,21 +44,16 @@ def leaves(model: nn.Module) -> list[tuple[str, nn.Module]]:
 def check_design(design: Design) -> None:
     """Build the network of a design and run it once: a typo is a LabError with the line of code."""
     try:
-        with torch.random.fork_rng(devices=[]), torch.inference_mode():
-            design.build().eval()(torch.zeros(1, *design.image))
+        layer_table(design)
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)[1:]
+        frames = traceback.extract_tb(error.__traceback__)[2:]  # after this call and its own
         own = [frame for frame in frames if "site-packages" not in frame.filename]
         line = f"{own[-1].filename}, line {own[-1].lineno}" if own else "its code"
         raise LabError(f"design {design.name} fails in {line}: {one_line(error)}") from error
 
 
 def layer_table(design: Design) -> list[Layer]:
-    """The layers of a design, in the order of the forward pass.
-
-    Multiply-accumulates are half of torch's count of floating-point operations. It contains
-    convolutions and linear layers, not bias, activation and pooling.
-    """
+    """The layers of a design, in the order of the forward pass."""
     with torch.random.fork_rng(devices=[]):
         model = design.build().eval()
     layers: dict[str, Layer] = {}
@@ -75,7 +64,7 @@ def layer_table(design: Design) -> list[Layer]:
         layer.kind = ", ".join(filter(None, (layer.kind, kind(module))))
         layer.output = "x".join(map(str, output.shape[1:]))
         layer.parameters += sum(parameter.numel() for parameter in module.parameters())
-        layer.macs += counter.get_total_flops() // 2
+        layer.macs += counter.get_total_flops() // 2  # one is two floating-point operations
 
     for module in names:
         module.register_forward_pre_hook(lambda *_: counter.flop_counts.clear())

@@ -38,22 +38,18 @@ BITMAPS = """
 ..###.. .#####. ####### .#####. ....##. .#####. ..###.. .#..... .#####. .####..
 """
 
-POOLING: dict[str, type[nn.Module]] = {"average": nn.AvgPool2d, "max": nn.MaxPool2d}
-
 
 class Squash(nn.Module):
     """A tanh(S a), with f(1) = 1 and f(-1) = -1: at the targets its curvature is largest."""
 
     def forward(self, a: Tensor) -> Tensor:
-        """Values of any shape, in [-1.7159, 1.7159]."""
         return 1.7159 * torch.tanh(2 / 3 * a)
 
 
 class Ink(nn.Module):
     """Scale normalised images to the paper's: background -0.1, ink 1.175; pad to 32 x 32."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Images float32 (N, 1, 28, 28) to (N, 1, 32, 32)."""
+    def forward(self, x: Tensor) -> Tensor:  # (N, 1, 28, 28) to (N, 1, 32, 32)
         mean, deviation = MNIST_NORMALISATION
         x = (x * deviation + mean) * (INK - BACKGROUND) + BACKGROUND
         return F.pad(x, (2, 2, 2, 2), value=BACKGROUND)
@@ -67,8 +63,7 @@ class Subsampling(nn.Module):
         self.weight = nn.Parameter(torch.empty(maps))
         self.bias = nn.Parameter(torch.empty(maps))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps float32 (N, maps, H, W) to (N, maps, H / 2, W / 2)."""
+    def forward(self, x: Tensor) -> Tensor:  # (N, maps, H, W) to (N, maps, H / 2, W / 2)
         sums = 4 * F.avg_pool2d(x, 2)
         return sums * self.weight[:, None, None] + self.bias[:, None, None]
 
@@ -86,14 +81,12 @@ class PartialConvolution(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         pairs = [6 * out + int(i) for out, seen in enumerate(C3_SEES) for i in seen]
-        self.register_buffer("pairs", torch.tensor(pairs), persistent=False)
-        inputs = torch.tensor([len(seen) for seen in C3_SEES])
-        self.register_buffer("inputs", inputs, persistent=False)
+        self.pairs = nn.Buffer(torch.tensor(pairs), persistent=False)
+        self.inputs = nn.Buffer(torch.tensor([len(seen) for seen in C3_SEES]), persistent=False)
         self.weight = nn.Parameter(torch.empty(len(pairs), 5, 5))
         self.bias = nn.Parameter(torch.empty(self.maps))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps float32 (N, maps_in, H, W) to (N, maps, H - 4, W - 4)."""
+    def forward(self, x: Tensor) -> Tensor:  # (N, maps_in, H, W) to (N, maps, H - 4, W - 4)
         kernels = self.weight.new_zeros(self.maps * self.maps_in, 5, 5)
         kernels = kernels.index_copy(0, self.pairs, self.weight)
         return F.conv2d(x, kernels.view(self.maps, self.maps_in, 5, 5), self.bias)
@@ -107,42 +100,36 @@ class RadialBasis(nn.Module):
         # Row by row, +1 for ink and -1 for background: float32 (10, 84).
         ink = torch.tensor([[dot == "#" for dot in row] for row in BITMAPS.split()])
         codes = 2.0 * ink.view(12, 10, 7).transpose(0, 1).reshape(10, 84) - 1
-        self.register_buffer("codes", codes, persistent=False)
+        self.codes = nn.Buffer(codes, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Values float32 (N, 84) to scores (N, 10)."""
+    def forward(self, x: Tensor) -> Tensor:  # (N, 84) to (N, 10)
         # |x - w|^2 = |x|^2 - 2 x w + |w|^2, and every |w|^2 is 84.
         return 2 * x @ self.codes.T - x.square().sum(1, keepdim=True) - self.codes.shape[1]
 
 
 class LeNet5_1998(nn.Module):
-    """The network of the paper for normalised 28 x 28 images: 60,000 parameters.
-
-    The arguments turn it into a network of today, one change at a time. Sub-sampling by `average`
-    or `max` is pooling without weights and activation. A `full` C3 sees every map of S2. The
-    activation is `squash` or one of ACTIVATIONS. A `linear` output is ten weighted sums, for a
-    softmax. The paper's own layers (trained, partial) have no initial weights of `pytorch`.
-    """
+    """The paper's network for normalised 28 x 28 images. Each argument replaces a part of it."""
 
     def __init__(
         self,
-        subsampling: str = "trained",
-        c3: str = "partial",
-        activation: str = "squash",
-        output: str = "radial",
-        initial: str = "paper",
+        subsampling: str = "trained",  # or `average`, `max`: no weights, no activation
+        c3: str = "partial",  # or `full`: sees every map of S2
+        activation: str = "squash",  # or one of ACTIVATIONS
+        output: str = "radial",  # or `linear`: ten weighted sums, for a softmax
+        initial: str = "paper",  # or `pytorch`: not with `trained` or `partial`
     ) -> None:
         super().__init__()
         act = Squash if activation == "squash" else ACTIVATIONS[activation]
+        pooling = {"average": nn.AvgPool2d, "max": nn.MaxPool2d}
         trained = subsampling == "trained"
         self.input = Ink()
         self.C1 = nn.Conv2d(1, 6, 5)
         self.C1_act = act()
-        self.S2 = Subsampling(6) if trained else POOLING[subsampling](2)
+        self.S2 = Subsampling(6) if trained else pooling[subsampling](2)
         self.S2_act = act() if trained else nn.Identity()
         self.C3 = PartialConvolution() if c3 == "partial" else nn.Conv2d(6, 16, 5)
         self.C3_act = act()
-        self.S4 = Subsampling(16) if trained else POOLING[subsampling](2)
+        self.S4 = Subsampling(16) if trained else pooling[subsampling](2)
         self.S4_act = act() if trained else nn.Identity()
         self.C5 = nn.Conv2d(16, 120, 5)  # on maps of 5 x 5, as in the paper
         self.C5_act = act()
@@ -163,7 +150,6 @@ class LeNet5_1998(nn.Module):
                     parameter.copy_((2 * torch.rand_like(parameter) - 1) * (2.4 / fan_in))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, 10) of images (N, 1, 28, 28)."""
         x = self.C1_act(self.C1(self.input(x)))  # (N, 1, 32, 32), then (N, 6, 28, 28)
         x = self.S2_act(self.S2(x))  # (N, 6, 14, 14)
         x = self.C3_act(self.C3(x))  # (N, 16, 10, 10)

@@ -1,12 +1,9 @@
-"""The networks of the lab. The network of 1998 is in `lenet1998.py`.
+"""The networks of the lab. The network of 1998, and its paper, are in `lenet1998.py`.
 
 All networks take normalised images, float32 (N, C, H, W), and return scores, float32 (N, 10): their
 softmax gives the probabilities. Layers have the names of the LeNet-5 paper: C is a convolution, S
 sub-sampling (pooling), F a fully connected layer. `C1_act` belongs to layer C1. The initial weights
 of a layer depend on the order of construction.
-
-Source of LeNet-5: LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document
-recognition, Proc. IEEE 86(11), 1998.
 """
 
 from functools import partial
@@ -30,15 +27,12 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 # Number of layers of a CIFAR-10 network (pooling counts): extra convolutions after C1 and after C3.
 DEPTHS = {7: "", 9: "b", 11: "bc", 13: "bcd"}
 
-# The arguments of CifarCNN and their defaults: columns of the result files.
+# The arguments of CifarCNN (c1 and c3: maps) and their defaults: columns of the result files.
 CIFAR_COLUMNS: dict[str, int | str] = {"c1": 6, "c3": 16, "layers": 7, "activation": "relu"}
 
 
 class CifarCNN(nn.Module):
-    """The 60-minute tutorial's network for 32 x 32 colour images; 62,006 parameters by default.
-
-    `c1` and `c3` are numbers of maps, `layers` is a key of DEPTHS, `activation` one of ACTIVATIONS.
-    """
+    """The 60-minute tutorial's network for 32 x 32 colour images; 62,006 parameters by default."""
 
     def __init__(
         self, c1: int = 6, c3: int = 16, layers: int = 7, activation: str = "relu"
@@ -60,7 +54,6 @@ class CifarCNN(nn.Module):
         self.F7 = nn.Linear(84, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, 10) of images (N, 3, 32, 32)."""
         x = self.C1_act(self.C1(x))  # (N, c1, 28, 28)
         x = self.C1_deeper(x)  # (N, c1, 28, 28)
         x = self.S2(x)  # (N, c1, 14, 14)
@@ -108,7 +101,6 @@ class LeNet5(nn.Module):
         self.output = nn.Linear(84, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, 10) of images (N, 1, 28, 28)."""
         x = self.C1_act(self.C1(self.pad(x)))  # (N, 1, 32, 32), then (N, 6, 28, 28)
         x = self.S2(x)  # (N, 6, 14, 14)
         x = self.S4(self.C3_act(self.C3(x)))  # (N, 16, 10, 10), then (N, 16, 5, 5)
@@ -141,7 +133,6 @@ class LeNet5_2017(nn.Module):
         self.output = nn.Linear(84, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, 10) of images (N, 1, 28, 28)."""
         x = self.S2(self.C1_act(self.C1(x)))  # (N, 6, 24, 24), then (N, 6, 12, 12)
         x = self.C3_act(self.C3_dropout(self.C3(x)))  # (N, 16, 8, 8)
         x = self.S4(x)  # (N, 16, 4, 4)
@@ -164,7 +155,6 @@ class MLP(nn.Module):
         self.output = nn.Linear(widths[-1], 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, 10) of images (N, 1, 28, 28)."""
         x = x.flatten(1)  # (N, 784)
         x = self.hidden(x)  # (N, last width)
         return self.output(x)  # (N, 10)

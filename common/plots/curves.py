@@ -12,9 +12,7 @@ from common.plots import style
 
 
 def learning_curves(
-    epochs: pd.DataFrame,
-    loss_line: tuple[float, str] | None = None,
-    loss_name: str = "cross-entropy, nats",
+    epochs: pd.DataFrame, loss_line: tuple = (), loss_name: str = "cross-entropy, nats"
 ) -> Figure:
     """Loss and accuracy on the test set by epoch: thin lines for seeds, a thick line for the mean.
 
@@ -61,8 +59,8 @@ def loss_curve(loss: pd.DataFrame) -> Figure:
     """Training loss by step; each point is the mean over the steps since the previous point."""
     figure, (axes,) = style.panels("Training loss", style.caption(loss))
     curves(axes, loss.assign(design=loss["design"] + ", mean"), "step", "train_loss")
-    axes.set_xlabel(f"training step (batches of {loss['batch_size'].iloc[0]} images)")
-    axes.set_ylabel("training loss (cross-entropy, nats)")
+    steps = f"training step (batches of {loss['batch_size'].iloc[0]} images)"
+    axes.set(xlabel=steps, ylabel="training loss (cross-entropy, nats)")
     axes.legend(fontsize=8)
     return figure
 
@@ -70,8 +68,8 @@ def loss_curve(loss: pd.DataFrame) -> Figure:
 def training_and_test_curves(epochs: pd.DataFrame, augmented: bool = False) -> Figure:
     """Training and test loss by epoch, one panel per design: seeds and means.
 
-    Both losses high: underfitting. Training loss low and test loss rising: overfitting. With
-    `augmented`, training images are augmented, which makes them harder.
+    Both losses high: underfitting. Training loss low and test loss rising: overfitting. Training
+    images that are `augmented` are harder.
     """
     designs = epochs.groupby("design", sort=False)
     columns = min(4, len(designs))
@@ -98,13 +96,11 @@ def signal_and_gradient(frame: pd.DataFrame, order: Sequence[str]) -> Figure:
     signal, gradient. `order` has the designs; designs that are not in `frame` are left out.
     """
     title = "Before training: what reaches each layer, forwards and backwards"
-    figure, panels = style.panels(title, style.caption(frame), 2)
+    figure, (signal, gradient) = style.panels(title, style.caption(frame), 2)
+    signal.set_ylabel("spread of outputs over images")
+    gradient.set_ylabel("gradient of the weights (rms)")
     designs = [design for design in order if design in set(frame["design"])]
-    labels = {
-        "signal": "spread of outputs over images",
-        "gradient": "gradient of the weights (rms)",
-    }
-    for axes, (column, label) in zip(panels, labels.items(), strict=True):
+    for axes, column in ((signal, "signal"), (gradient, "gradient")):
         for number, design in enumerate(designs):
             rows, line = frame[frame["design"] == design], style.line(number)
             wide = rows.pivot(index="layer", columns="seed", values=column)
@@ -114,7 +110,7 @@ def signal_and_gradient(frame: pd.DataFrame, order: Sequence[str]) -> Figure:
             width = {"linewidth": 2.4, "zorder": 2} if line["linestyle"] == "-" else {"zorder": 3}
             axes.plot(layers, wide, linewidth=0.4, alpha=0.5, color=line["color"])
             axes.plot(layers, gmean(wide, axis=1), label=design, marker=".", **line, **width)
-        axes.set(xlabel="layer with weights, from the input", ylabel=label, yscale="log")
+        axes.set(xlabel="layer with weights, from the input", yscale="log")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[0].legend(fontsize=7)
+    signal.legend(fontsize=7)
     return figure

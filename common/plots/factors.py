@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from common.plots import style
 from common.statistics.intervals import summarise
@@ -19,9 +19,9 @@ def accuracy_by_size(runs: pd.DataFrame, varied: Sequence[str]) -> Figure:
 
     With two columns in `varied`, each level of the first has a line through levels of the second.
     """
-    note = style.caption(runs)
-    figure, panels = style.panels("Is it the design, or its size?", note, 2, sharey=True)
-    for axes, size in zip(panels, SIZES, strict=True):
+    title, note = "Is it the design, or its size?", style.caption(runs)
+    figure, (parameters, macs) = style.panels(title, note, 2, sharey=True)
+    for axes, size in ((parameters, "parameters"), (macs, "macs")):
         if len(varied) == 2:
             first, second = varied
             for number, (level, rows) in enumerate(runs.groupby(first)):
@@ -31,7 +31,6 @@ def accuracy_by_size(runs: pd.DataFrame, varied: Sequence[str]) -> Figure:
             for row in means_by_size(axes, runs, size, line="").itertuples():
                 point = (getattr(row, size), 100 * row.mean)
                 axes.annotate(row.design, point, (4, 3), textcoords="offset points", fontsize=7)
-    parameters, macs = panels
     macs.set_xlabel(f"{SIZES['macs']} of an image")
     parameters.set_ylabel("test accuracy (%)")
     if len(varied) == 2:
@@ -47,27 +46,21 @@ def means_by_size(
     bars = {"color": style.COLOURS[number], "marker": "osD^v"[number], "linestyle": line}
     style.plot_means(axes, means[size], means, label=label, ms=4, capsize=3, **bars)
     axes.set_xlabel(SIZES[size])
-    axes.xaxis.set_major_formatter(thousands)
+    axes.xaxis.set_major_formatter(EngFormatter())  # 62 k, 1.6 M
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.margins(x=0.08)
     return means
 
 
-def thousands(count: float, _: int) -> str:
-    """A count on an axis: `62 k`, `1.6 M`."""
-    return f"{count / 1e6:g} M" if count >= 1e6 else f"{count / 1e3:g} k"
-
-
 def heat_map(runs: pd.DataFrame, factors: Mapping[str, str]) -> Figure:
     """Mean accuracy and standard deviation for each pair of levels of two factors.
 
-    `factors` has two columns of `runs`, each with its axis label: first the rows of the map, then
-    its columns.
+    `factors` has two columns of `runs`, the rows and the columns of the map, with their labels.
     """
     title = "Accuracy on the test set (%), mean and standard deviation"
-    figure, (axes,) = style.panels(title, style.caption(runs), height=(4.2, 0), grid="")
-    (rows, row_label), (columns, column_label) = factors.items()
-    cells = 100 * runs.groupby([rows, columns])["test_accuracy"].agg(["mean", "std"]).unstack()
+    figure, (axes,) = style.panels(title, style.caption(runs), height=(4.2, 0))
+    axes.grid(visible=False)
+    cells = 100 * runs.groupby(list(factors))["test_accuracy"].agg(["mean", "std"]).unstack()
     means, deviations = cells["mean"], cells["std"].to_numpy()
     image = axes.imshow(means, cmap="viridis", aspect="auto")
     middle = np.nanmean(means.to_numpy())
@@ -79,6 +72,7 @@ def heat_map(runs: pd.DataFrame, factors: Mapping[str, str]) -> Figure:
             axes.text(*cell[::-1], text, ha="center", va="center", fontsize=9, color=colour)
     axes.set_xticks(range(len(means.columns)), means.columns)
     axes.set_yticks(range(len(means.index)), means.index)
+    row_label, column_label = factors.values()
     axes.set(xlabel=column_label, ylabel=row_label)
     figure.colorbar(image, label="test accuracy (%)")
     return figure

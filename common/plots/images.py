@@ -17,7 +17,7 @@ def image_grid(
     makes a caption orange and is not shown.
     """
     height = (style.WIDTH / columns + 0.35, 0.7)
-    figure, panels = style.panels(title, note, len(images), columns, height, grid="")
+    figure, panels = style.panels(title, note, len(images), columns, height)
     for axes, image, text in zip(panels, images, captions, strict=True):
         axes.set_axis_off()
         # One channel needs a colour map; three channels: height, width, channels.

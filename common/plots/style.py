@@ -5,6 +5,7 @@ in black and white.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,14 @@ __all__ = ["Axes", "Figure"]  # scripts import them from here, after MPLBACKEND 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
 WIDTH = 7.2  # inches: text is legible at the width of a page
+Size = tuple[float, float]  # inches
 
 
 def caption(frame: pd.DataFrame) -> str:
     """The caption of a figure: data set, arguments that all designs share, recipes, seeds.
 
     `cifar10 (c1 6, c3 16, activation relu), tutorial: 2 epochs, ...; n = 10 seeds`. The arguments
-    are the columns between `design` and `recipe`. A single argument is left out: it is the name
-    of the design.
+    are the columns between `design` and `recipe`. A single argument is the name of the design.
     """
     arguments = frame.loc[:, "design":"recipe"].columns[1:-1]
     shared = [f"{name} {frame[name].iloc[0]}" for name in arguments if frame[name].nunique() == 1]
@@ -46,8 +47,7 @@ def caption(frame: pd.DataFrame) -> str:
 
 def count_range(counts: pd.Series) -> str:
     """The range of counts: `3`, or `3 to 10`."""
-    smallest, largest = counts.min(), counts.max()
-    return f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
+    return " to ".join(map(str, sorted({counts.min(), counts.max()})))
 
 
 def figure(title: str, note: str, height: float) -> Figure:
@@ -63,37 +63,25 @@ def figure(title: str, note: str, height: float) -> Figure:
 
 
 def panels(
-    title: str,
-    note: str,
-    count: int = 1,
-    columns: int = 0,
-    height: tuple[float, float] = (3.4, 0),
-    grid: str = "both",
-    **shared: bool,
+    title: str, note: str, count: int = 1, columns: int = 0, height: Size = (3.4, 0), **shared: bool
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with `count` panels (Axes), in rows of `columns` (default: one row).
+    """A figure with `count` panels (Axes) with grids, in rows of `columns` (default: one row).
 
-    `height` is that of a row and of title and note, in inches. `grid`: lines of the axis `y`, of
-    `both`, or none (empty). `shared`: arguments of `Figure.subplots`.
+    `height` is that of a row and of title and note. `shared`: arguments of `Figure.subplots`.
     """
     columns = min(columns or count, count)
     rows = math.ceil(count / columns)
     whole = figure(title, note, rows * height[0] + height[1])
     axes = whole.subplots(rows, columns, squeeze=False, **shared).ravel()
     for panel in axes[:count]:
-        if grid:
-            panel.grid(axis=grid, alpha=0.3)
+        panel.grid(alpha=0.3)
     for panel in axes[count:]:
         panel.set_axis_off()
     return whole, axes[:count]
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure to a PNG file; returns `path`. Equal figures give equal files.
-
-    Raises:
-        LabError: the file cannot be written.
-    """
+    """Write a figure to a PNG file; returns `path`. Equal figures give equal files."""
     matplotlib.rcdefaults()
     with replacing(path) as temporary_path:
         figure.savefig(temporary_path, format="png", dpi=150, metadata={"Software": None})
@@ -105,7 +93,7 @@ def line(number: int) -> dict[str, str]:
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)]}
 
 
-def plot_means(axes: Axes, x: pd.Series | np.ndarray, means: pd.DataFrame, **line: Any) -> None:
+def plot_means(axes: Axes, x: Sequence[float], means: pd.DataFrame, **line: Any) -> None:
     """Plot mean accuracies in per cent with 95 % intervals, for rows of `summarise`.
 
     No interval for two seeds: it is 9 times as wide as their difference and would fill the figure.
@@ -114,7 +102,7 @@ def plot_means(axes: Axes, x: pd.Series | np.ndarray, means: pd.DataFrame, **lin
     axes.errorbar(x, 100 * means["mean"], half, **line)
 
 
-def plot_errors(axes: Axes, means: pd.DataFrame, y: np.ndarray, **points: Any) -> None:
+def plot_errors(axes: Axes, means: pd.DataFrame, y: Sequence[float], **points: Any) -> None:
     """Plot test errors in per cent with 95 % intervals, from mean accuracies, at heights `y`."""
     half = [100 * (means["high"] - means["mean"]), 100 * (means["mean"] - means["low"])]
     axes.errorbar(100 * (1 - means["mean"]), y, xerr=half, **points)

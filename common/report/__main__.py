@@ -18,12 +18,7 @@ REPORT = ROOT / "REPORT.md"
 
 @cli.command
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the report, or check it. Returns the exit status.
-
-    Raises:
-        LabError: results are missing, a sentence of the report is not true, or with --check
-            REPORT.md differs from the results.
-    """
+    """Write the report, or check it; LabError if a sentence or, with --check, the file is wrong."""
     parser = cli.Parser(__doc__)
     parser.prog = "python -m common.report"
     check_help = "fail if REPORT.md differs from the results; write nothing"

@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import io
 import os
 import sys
 import time
@@ -12,8 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
-import torch
-from torch import Tensor
 
 from common import LabError
 
@@ -25,15 +22,6 @@ def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
     """Write rows of cells, header first; the file is complete or unchanged."""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
-
-
-def save_weights(path: Path, run: list[str | int | float], weights: dict[str, Tensor]) -> None:
-    """Write a state dict with the identity of its run."""
-    content = io.BytesIO()
-    # With a path, torch.save would report a full disk as a RuntimeError.
-    torch.save({"run": run, "weights": weights}, content)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.getvalue())
 
 
 @contextmanager

@@ -57,6 +57,7 @@ class Results:
         self.key_columns = [name for name in self.kinds if name != FINGERPRINT]
         # "runs" comes last: its row commits the run.
         self.tables = ["epochs", "classes", *extras, "runs"]
+        self._unsaved = False
         self.read()
 
     def read(self) -> None:
@@ -100,19 +101,30 @@ class Results:
     def writing(self) -> Iterator[None]:
         """Lock the files before training, and read again: another sweep may have changed them.
 
+        At the end, also after an error, kept runs are written.
+
         Raises:
             LabError: another sweep has locked the files, or they cannot be written.
         """
         with locked(self.folder / f"{self.experiment}.lock"):
             self.read()
-            yield
+            try:
+                yield
+            finally:
+                if self._unsaved:
+                    self.write()
 
     def add(self, run: Run, rows: Mapping[str, Sequence[Mapping[str, Value]]]) -> None:
-        """Add a run with its rows of every table; it replaces a run with the same identity.
+        """Add a run with its rows of every table, and write the files.
 
         Raises:
             LabError: a file cannot be written.
         """
+        self.keep(run, rows)
+        self.write()
+
+    def keep(self, run: Run, rows: Mapping[str, Sequence[Mapping[str, Value]]]) -> None:
+        """Add a run, which `write` writes later; it replaces a run with the same identity."""
         identity = self.identity(run)
         name = dict(zip(self.kinds, identity, strict=True))
         for table in self.tables:
@@ -120,9 +132,14 @@ class Results:
             self._rows[table][identity] = [
                 [write_cell(c, {**name, **row}.get(c, "")) for c in columns] for row in rows[table]
             ]
+        self._unsaved = True
+
+    def write(self) -> None:
+        """Write all files. LabError: a file cannot be written."""
         for table in self.tables:
             lines = [line for _, lines in sorted(self._rows[table].items()) for line in lines]
             write_csv(self.path(table), [self._columns[table], *lines])
+        self._unsaved = False
 
     def add_layers(self, runs: Sequence[Run]) -> None:
         """Write the layers of the runs' designs to `<experiment>_layers.csv`."""

@@ -9,33 +9,16 @@ from torch import Tensor, nn
 from common.data.datasets import Dataset, Examples
 from common.training.recipes import Loss
 
-TEST_BATCH = 1000  # the 2017 report's test batch
-
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of a network on examples: the mean loss and the confusion matrix.
+    """The result of a network on examples. Counts of images are int64, on the CPU."""
 
-    `confusion[t, p]`, int64, counts the images of class t that are classified as p.
-    """
-
-    loss: float
-    confusion: Tensor
-
-    @property
-    def correct(self) -> Tensor:
-        """Number of correctly classified images per class, int64 (classes,)."""
-        return self.confusion.diagonal()
-
-    @property
-    def total(self) -> Tensor:
-        """Number of images per class, int64 (classes,)."""
-        return self.confusion.sum(1)
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction of correctly classified images."""
-        return self.correct.sum().item() / self.total.sum().item()
+    loss: float  # mean
+    accuracy: float  # fraction of correctly classified images
+    confusion: Tensor  # (classes, classes): [t, p] images of class t are classified as p
+    correct: Tensor  # (classes,): correctly classified images per class
+    total: Tensor  # (classes,): images per class
 
 
 def predict(model: nn.Module, dataset: Dataset, images: Tensor) -> Tensor:
@@ -43,7 +26,8 @@ def predict(model: nn.Module, dataset: Dataset, images: Tensor) -> Tensor:
     training = model.training
     model.eval()
     with torch.inference_mode():
-        scores = [model(dataset.normalised(part)) for part in images.split(TEST_BATCH)]
+        # The 2017 report's test batch.
+        scores = [model(dataset.normalised(part)) for part in images.split(1000)]
     model.train(training)
     return torch.cat(scores)
 
@@ -55,7 +39,7 @@ def evaluate(
     scores = predict(model, dataset, examples.images)
     classes = len(dataset.classes)
     pairs = examples.labels * classes + scores.argmax(1)
-    return Evaluation(
-        loss=loss(scores, examples.labels).item(),
-        confusion=torch.bincount(pairs, minlength=classes**2).view(classes, classes).cpu(),
-    )
+    confusion = torch.bincount(pairs, minlength=classes**2).view(classes, classes).cpu()
+    correct, total = confusion.diagonal(), confusion.sum(1)
+    accuracy = correct.sum().item() / len(scores)
+    return Evaluation(loss(scores, examples.labels).item(), accuracy, confusion, correct, total)

@@ -3,11 +3,6 @@
 An edit that changes the computation changes the fingerprint: results of old code are never shown
 as results of new code. Renaming, moving, commenting and reformatting do not change it. README.txt
 lists the edits that it does not detect.
-
-Of a network, we hash the shapes of the parameters in the order of construction, the operations of
-`forward` as traced by torch.fx, with the modules' arguments and buffers, and the source of
-`reset_parameters`. Of a function, we hash the syntax tree without docstring, annotations and local
-names, the arguments, and the functions and constants that it uses.
 """
 
 import ast
@@ -19,21 +14,19 @@ import json
 import linecache
 import operator
 import sys
-from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from common import ROOT
 from common.models.design import Design
 from common.training.recipes import Recipe
 
 # Code of these packages is hashed by its name: its source differs between versions.
 LIBRARIES = sys.stdlib_module_names | {"torch", "torchvision", "numpy"}
-DEFINED = ast.FunctionDef | ast.arg  # parts of a syntax tree that define local names
-# Parts of a syntax tree that do not change the computation, or are hashed elsewhere.
-SKIPPED = ("annotation", "returns", "defaults", "kw_defaults", "ctx", "kind", "type_comment")
+NAMES = {ast.FunctionDef: "name", ast.arg: "arg", ast.Name: "id"}  # the fields with names
+SKIPPED = ("annotation", "returns", "ctx", "kind", "type_comment")  # they compute nothing
 
 
 @functools.cache
@@ -41,114 +34,110 @@ def fingerprint(design: Design, recipe: Recipe, normalisation: tuple[float, floa
     """The fingerprint, eight hex digits; `normalisation` is mean and standard deviation."""
     with torch.random.fork_rng(devices=[]):
         model = design.build()
-    parts = {field.name: of_value(getattr(recipe, field.name)) for field in fields(recipe)}
-    del parts["name"]
+    parts = {name: of_value(value) for name, value in vars(recipe).items() if name != "name"}
     parts |= {"network": of_network(model), "normalisation": of_value(normalisation)}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def of_network(model: nn.Module) -> list:
-    """The parameters, own initialisation and traced operations of a network."""
+    """The parameters in the order of construction, own initialisation, and operations."""
     parameters = [(list(p.shape), p.requires_grad) for p in model.parameters()]
     for number, parameter in enumerate(model.parameters()):
-        parameter.number = number  # stands for the random values
+        parameter.label = ["parameter", number]  # stands for the random values
     own = [type(module) for module in model.modules() if not is_library(type(module))]
-    weights = [of_value(cls.reset_parameters) for cls in own if "reset_parameters" in vars(cls)]
+    weights = [cls.reset_parameters for cls in own if "reset_parameters" in vars(cls)]
     try:
         operations = of_graph(model)
     except Exception:  # fx cannot trace the network: for example an `if` on a tensor's values
-        modules = [of_module(m) for m in model.modules() if is_library(type(m))]
-        operations = [modules, [of_value(cls.forward) for cls in own]]
-    return [parameters, weights, operations]
+        modules = [module for module in model.modules() if is_library(type(module))]
+        operations = of_value([modules, [cls.forward for cls in own]])
+    return [parameters, of_value(weights), operations]
 
 
 def of_graph(model: nn.Module) -> list:
     """Every operation of a network, traced by fx, with its arguments; results are numbered."""
     operations: list = []
     for node in fx.Tracer().trace(model).nodes:
-        target: Any = node.target if isinstance(node.target, str) else node.target.__name__
+        target = getattr(node.target, "__name__", node.target)
         if node.op == "placeholder":
             target = ""
-        elif node.op == "get_attr":
-            target = of_value(operator.attrgetter(node.target)(model))
-        elif node.op == "call_module":
-            module = model.get_submodule(node.target)
-            if isinstance(module, nn.Identity) or getattr(module, "p", None) == 0:
-                node.meta = node.args[0].meta  # an option that is off: it computes nothing
-                continue
-            target = of_module(module)
-        node.meta["number"] = len(operations)
-        named = of_value(dict(sorted(node.kwargs.items())))
-        operations.append([node.op, target, of_value(node.args), named])
+        elif node.op in ("get_attr", "call_module"):
+            target = operator.attrgetter(target)(model)
+        if isinstance(target, nn.Identity) or getattr(target, "p", None) == 0:
+            node.label = node.args[0].label  # an option that is off: it computes nothing
+            continue
+        node.label = ["result", len(operations)]
+        operation = [node.op, target, node.args, sorted(node.kwargs.items())]
+        operations.append(of_value(operation))
     return operations
 
 
-def of_module(module: nn.Module) -> list:
-    """A PyTorch module: its type, arguments and parameters."""
-    simple = (bool, int, float, str, tuple, type(None))
-    arguments = {
-        name: of_value(value)
-        for name, value in vars(module).items()
-        if not name.startswith("_") and name != "training" and isinstance(value, simple)
-    }
-    tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-    return [type(module).__name__, arguments, of_value(tensors)]
-
-
-def of_value(value: Any, parents: tuple[Callable, ...] = ()) -> Any:
-    """A value in a form that JSON can store. `parents` are the functions that use it."""
+def of_value(value: Any, users: tuple = ()) -> Any:
+    """A value in a form that JSON can store. `users` are the functions that use it."""
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int | float):
         return repr(float(value))
     if isinstance(value, list | tuple | range):
-        return [of_value(item, parents) for item in value]
+        return [of_value(item, users) for item in value]
     if isinstance(value, dict):
-        return [[of_value(k, parents), of_value(v, parents)] for k, v in value.items()]
+        return of_value(list(value.items()), users)
     if isinstance(value, slice):
-        return ["slice", of_value(value.start), of_value(value.stop), of_value(value.step)]
-    if isinstance(value, fx.Node):
-        return ["result", value.meta["number"]]
-    if isinstance(value, Tensor) and hasattr(value, "number"):
-        return ["parameter", value.number]
+        return ["slice", *of_value([value.start, value.stop, value.step])]
+    if isinstance(value, Tensor | fx.Node) and hasattr(value, "label"):
+        return value.label
     if isinstance(value, Tensor):
-        digest = hashlib.sha256(value.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+        digest = hashlib.sha256(value.detach().cpu().contiguous().numpy()).hexdigest()
         return ["tensor", str(value.dtype), list(value.shape), digest]
+    if isinstance(value, nn.Module):
+        return of_module(value) if is_library(type(value)) else of_network(value)
     if isinstance(value, functools.partial) or inspect.isfunction(value):
-        return of_function(value, parents)
+        return of_function(functools.partial(value), users)
     if inspect.isclass(value) and not is_library(value):
         return "class"  # of_network hashes the networks of this repository
     if callable(value) and not is_library(type(value)):
-        return [of_function(type(value).__call__, parents), of_value(vars(value), parents)]
+        return of_value([type(value).__call__, vars(value)], users)
     return getattr(value, "__name__", str(value))  # torch.float32, a function written in C
 
 
-def of_function(value: Callable, parents: tuple[Callable, ...]) -> Any:
+def of_module(module: nn.Module) -> list:
+    """A PyTorch module: its type, arguments, parameters and buffers."""
+    arguments = {
+        name: of_value(value)
+        for name, value in vars(module).items()
+        if isinstance(value, int | float | str | tuple | None) and name[0] != "_"
+    }
+    del arguments["training"]
+    tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    return [type(module).__name__, arguments, of_value(tensors)]
+
+
+def of_function(call: functools.partial, users: tuple) -> list:
     """A function with its bound and default arguments."""
-    arguments, named = (), {}
-    while isinstance(value, functools.partial):
-        arguments, named = (*value.args, *arguments), {**value.keywords, **named}
-        value = value.func
-    parents, values = (*parents, value), []
-    if arguments or named or not is_library(value):
-        bound = inspect.signature(value).bind_partial(*arguments, **named)
+    function, arguments, users = call.func, [], (*users, call.func)
+    if call.args or call.keywords or not is_library(function):
+        bound = inspect.signature(function).bind_partial(*call.args, **call.keywords)
         bound.apply_defaults()
-        names = bound.signature.parameters
-        values = [of_value(bound.arguments.get(name), parents) for name in names]
-    return [value.__name__ if is_library(value) else of_syntax(value, parents), values]
+        arguments = [bound.arguments.get(name) for name in bound.signature.parameters]
+    code = function.__name__ if is_library(function) else of_syntax(function, users)
+    return [code, of_value(arguments, users)]
 
 
-def of_syntax(function: Callable, parents: tuple[Callable, ...]) -> Any:
+def of_syntax(function: Any, users: tuple) -> Any:
     """The syntax tree of a function: numbers for local names, values for global names."""
-    node = syntax_node(function)
-    if node is None:
-        return function.__name__
-    values = {**vars(builtins), **function.__globals__}
-    values |= inspect.getclosurevars(function).nonlocals
-    parts = [*ast.walk(node)]
-    names = [p.arg if isinstance(p, ast.arg) else p.name for p in parts if isinstance(p, DEFINED)]
-    names += [p.id for p in parts if isinstance(p, ast.Name) and isinstance(p.ctx, ast.Store)]
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    file, line = function.__code__.co_filename, function.__code__.co_firstlineno
+    for root in ast.walk(ast.parse("".join(linecache.getlines(file)))):
+        first = [*getattr(root, "decorator_list", []), root][0]
+        if isinstance(root, ast.FunctionDef | ast.Lambda) and first.lineno == line:
+            break
+    else:
+        return function.__name__  # it has no source file
+    root.args.defaults, root.args.kw_defaults = [], []  # of_function hashes their values
+    parts = [*ast.walk(root)]
+    defined = [part for part in parts if isinstance(part, ast.FunctionDef | ast.arg)]
+    defined += [p for p in parts if isinstance(p, ast.Name) and isinstance(p.ctx, ast.Store)]
+    names = list(dict.fromkeys(getattr(part, NAMES[type(part)]) for part in defined))
+    values = vars(builtins) | function.__globals__ | inspect.getclosurevars(function).nonlocals
 
     def of(part: Any) -> Any:
         if isinstance(part, list):
@@ -156,37 +145,33 @@ def of_syntax(function: Callable, parents: tuple[Callable, ...]) -> Any:
         if not isinstance(part, ast.AST):
             return repr(part)
         children = {
-            name: of(child)
-            for name, child in ast.iter_fields(part)
-            if name not in SKIPPED and child is not None and child != []
+            field: of(child)
+            for field, child in ast.iter_fields(part)
+            if field not in SKIPPED and child is not None and child != []
         }
-        if isinstance(part, ast.Name):
-            value = values.get(part.id, part.id)
-            of_global = "itself" if value in parents else of_value(value, parents)
-            children["id"] = numbers.get(part.id, of_global)
-        elif isinstance(part, ast.arg):
-            children["arg"] = numbers[part.arg]
-        elif isinstance(part, ast.FunctionDef):
-            children["name"] = numbers[part.name]
-            if ast.get_docstring(part) is not None:
-                children["body"] = children["body"][1:]
+        if field := NAMES.get(type(part)):
+            name = getattr(part, field)
+            value = values.get(name, name)
+            of_global = "itself" if value in users else of_value(value, users)
+            children[field] = names.index(name) if name in names else of_global
+        if isinstance(part, ast.FunctionDef) and ast.get_docstring(part) is not None:
+            del children["body"][0]
         return [type(part).__name__, children]
 
-    return of(node)
-
-
-def syntax_node(function: Callable) -> ast.AST | None:
-    """The syntax tree of a function or lambda; None without a source file."""
-    code = function.__code__
-    tree = ast.parse("".join(linecache.getlines(code.co_filename)))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.Lambda):
-            decorators = getattr(node, "decorator_list", [])
-            if min(part.lineno for part in (node, *decorators)) == code.co_firstlineno:
-                return node
-    return None
+    return of(root)
 
 
 def is_library(value: Any) -> bool:
     """Whether a function or class belongs to one of LIBRARIES."""
     return (getattr(value, "__module__", None) or "builtins").split(".")[0] in LIBRARIES
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """What all machines of a sweep must share: Python, PyTorch, and the code that trains."""
+    digest = hashlib.sha256()
+    rooms = [ROOT / "common" / room for room in ("data", "models", "training", "sweep")]
+    for path in sorted(path for room in rooms for path in room.glob("*.py")):
+        digest.update(path.read_text(encoding="utf-8").encode())  # Windows has other line ends
+    python = ".".join(map(str, sys.version_info[:2]))
+    return {"Python": python, "torch": torch.__version__, "code": digest.hexdigest()[:8]}

@@ -1,12 +1,10 @@
 """The training loop: train one network on one data set with one seed."""
 
 import math
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 
 from common.data.datasets import Dataset, normalisation_of
 from common.models.design import Design
+from common.training.device import device_name, synchronize
 from common.training.evaluation import Evaluation, evaluate
 from common.training.fingerprint import fingerprint
 from common.training.recipes import Augment, Recipe, make_optimizer
@@ -186,18 +185,3 @@ def onednn(enabled: bool) -> Iterator[None]:
         yield
     finally:
         torch.backends.mkldnn.enabled = before
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for an accelerator, so that measured times are correct."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
-
-
-@cache
-def device_name(device: str) -> str:
-    """Type and model of a device: `cpu AVX512`. Last digits of results may depend on it."""
-    if device == "cuda" and torch.cuda.is_available():
-        return f"cuda {torch.cuda.get_device_name()}"
-    detail = torch.backends.cpu.get_cpu_capability() if device == "cpu" else platform.machine()
-    return f"{device} {detail}"

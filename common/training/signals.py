@@ -6,16 +6,14 @@ from torch import Tensor, nn
 from common.data.datasets import Dataset
 from common.training.loop import Run, initial_model
 
-IMAGES = 1000  # the first training images
-
 
 def initial_signals(run: Run, dataset: Dataset) -> list[dict[str, str | float]]:
-    """One row per layer with weights, for the initial weights of a run: layer, signal, gradient.
+    """One row per layer with weights: layer, signal and gradient for 1,000 training images.
 
-    The signal is the standard deviation of a layer's outputs over images, before the activation. It
-    is 0 if the outputs are the same for every image. The gradient is the root mean square of the
-    derivatives of the mean loss with respect to the layer's weights. Source: Glorot, Bengio,
-    Understanding the difficulty of training deep feedforward neural networks, 2010.
+    The signal is the standard deviation of a layer's outputs over images, before the activation.
+    The gradient is the root mean square of the derivatives of the mean loss with respect to the
+    layer's weights. Source: Glorot, Bengio, Understanding the difficulty of training deep
+    feedforward neural networks, 2010.
     """
     torch.set_num_threads(1)  # as in training: more threads change the last digits
     model = initial_model(run)
@@ -27,8 +25,8 @@ def initial_signals(run: Run, dataset: Dataset) -> list[dict[str, str | float]]:
     ]
     for _, module in layers:
         module.register_forward_hook(lambda module, _, output: outputs.update({module: output}))
-    scores = model(dataset.normalised(dataset.train.images[:IMAGES]).cpu())
-    run.recipe.loss(scores, dataset.train.labels[:IMAGES].cpu()).backward()
+    images, labels = (part[:1000].cpu() for part in dataset.train)
+    run.recipe.loss(model(dataset.normalised(images)), labels).backward()
     return [
         {
             "layer": name,
