@@ -34,8 +34,7 @@ from common.results.outcome import trained
 from common.results.store import Results
 from common.settings import Settings
 from common.statistics.intervals import converged, mean_or_wilson
-from common.sweep.engine import Engine
-from common.sweep.sweep import sweep
+from common.sweep.sweep import Engine, sweep
 from common.training.device import cores
 from common.training.evaluation import evaluate
 from common.training.loop import Run

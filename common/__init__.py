@@ -18,5 +18,7 @@ class UsageError(LabError):
 
 
 def one_line(error: Exception) -> str:
-    """The type of an error and the first line of its message."""
+    """The first line of an error's message; for an error of others, after its type."""
+    if isinstance(error, LabError):
+        return str(error)
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

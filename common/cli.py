@@ -5,13 +5,11 @@ import functools
 import math
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from common import LabError, UsageError
+from common import LabError, UsageError, interrupts
 from common.data.datasets import SPLITS
 from common.training.recipes import Recipe
 
@@ -169,14 +167,9 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # the output's encoding may lack letters of a path
                 stream.reconfigure(errors="backslashreplace")
-        numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
-        if threading.current_thread() is not threading.main_thread():
-            numbers = []  # only the main thread may handle signals
-        # A signal that is ignored (nohup) stays ignored.
-        numbers = [n for n in numbers if n and signal.getsignal(n) != signal.SIG_IGN]
-        before = {number: signal.signal(number, interrupt) for number in numbers}
         try:
-            return main(argv)
+            with interrupts.handled(interrupt, "SIGTERM", "SIGHUP"):
+                return main(argv)
         except BrokenPipeError:  # the reader, for example `head`, has closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
@@ -186,11 +179,9 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
         except (LabError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-        except KeyboardInterrupt as stop:
-            print(": ".join(["interrupted", *map(str, stop.args)]), file=sys.stderr)
+        except KeyboardInterrupt:
+            message = "finished runs are saved; the same command, without --fresh, carries on"
+            print(f"interrupted: {message}", file=sys.stderr)
             return 130
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     return guarded

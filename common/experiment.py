@@ -25,7 +25,7 @@ from common.settings import Settings
 from common.statistics.comparison import compare, guessing, test_images
 from common.statistics.effects import grid_shares
 from common.statistics.intervals import converged, summarise
-from common.sweep import sweep
+from common.sweep.sweep import sweep
 from common.training.loop import Run
 
 SEEDS = 5  # comparisons need at least 5
@@ -102,9 +102,10 @@ class Experiment:
         if self.settings.list:
             console.print_list(self.runs, self.results, self.settings)
             return 0
-        with sweep.interruption_message():
-            console.print_runs(self.selected("runs"), self.missing(), self.settings)
-            self.train()
+        console.print_runs(self.selected("runs"), self.missing(), self.settings)
+        if not self.settings.plot_only:
+            engine = self.settings.engine(self.shifts)
+            self.failed += sweep(self.runs, self.results, engine, self.settings.fresh)
         tables = self.tables()
         recipe = console.describe(self.settings.recipe)
         print(f"\n{self.name} on {self.settings.dataset}\n{recipe}\n")
@@ -122,12 +123,6 @@ class Experiment:
         if self.settings.plot_only:
             return []
         return [run for run in self.runs if self.settings.fresh or run not in self.results]
-
-    def train(self) -> None:
-        """Train missing runs."""
-        if not self.settings.plot_only:
-            engine = self.settings.engine(self.shifts)
-            self.failed += sweep.sweep(self.runs, self.results, engine, self.settings.fresh)
 
     def dataset(self, name: str = "") -> Dataset:
         """A data set by its name; default: the data set of the settings.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common import ROOT, UsageError
 from common.data.datasets import dataset_name
-from common.sweep.engine import Engine
+from common.sweep.sweep import Engine
 from common.training.device import available, cores
 from common.training.recipes import Recipe
 

@@ -33,8 +33,7 @@ from common import LabError  # noqa: E402
 from common.models.networks import cifar_design, mlp_design  # noqa: E402
 from common.results.store import Results  # noqa: E402
 from common.sweep.cluster import events  # noqa: E402
-from common.sweep.engine import Engine  # noqa: E402
-from common.sweep.sweep import write_all  # noqa: E402
+from common.sweep.sweep import Engine, write_all  # noqa: E402
 from common.training.loop import Epoch, Outcome, Run  # noqa: E402
 from common.training.recipes import MODERN, TUTORIAL  # noqa: E402
 

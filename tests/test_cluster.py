@@ -25,7 +25,7 @@ from common import LabError
 from common.models.design import Design
 from common.models.networks import MLP
 from common.sweep.cluster import connection, events
-from common.sweep.engine import Engine
+from common.sweep.sweep import Engine
 from common.training.fingerprint import versions
 from common.training.loop import Epoch, Outcome, Run
 from common.training.recipes import Recipe

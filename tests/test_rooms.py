@@ -20,6 +20,7 @@ FLOORS = [
     ("training",),
     ("models",),
     ("data",),
+    ("interrupts",),
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = ("pandas", "matplotlib", "scipy")

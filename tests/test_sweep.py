@@ -27,8 +27,7 @@ from common.models.networks import LENET5_2017, MLP
 from common.results.outcome import trained
 from common.results.store import Results
 from common.sweep import sweep as sweeps
-from common.sweep.engine import Engine, Event
-from common.sweep.sweep import sweep, write_all
+from common.sweep.sweep import Engine, Event, sweep, write_all
 from common.training.evaluation import evaluate
 from common.training.loop import Epoch, Run, train
 from common.training.recipes import Recipe

@@ -6,7 +6,6 @@ phase of the machine does not affect only one network.
 """
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils import benchmark
 from tqdm import tqdm
 
-from common import LabError, one_line
+from common import LabError, interrupts, one_line
 from common.console import wrapped
 from common.data.datasets import Dataset
 from common.inference import profiling
@@ -101,16 +100,13 @@ def in_fresh_processes(
     """
 
     def result(arguments: tuple) -> object:
-        with ProcessPoolExecutor(1, get_context("spawn")) as process:
-            if hasattr(signal, "pthread_sigmask"):  # Windows does not have it
-                # The process inherits this: Ctrl-C in a terminal would print its traceback.
-                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        with interrupts.blocked(), ProcessPoolExecutor(1, get_context("spawn")) as process:
             try:
                 return process.submit(function, *arguments).result()
             except BrokenProcessPool:
                 return LabError("the measuring process was killed, perhaps because memory was full")
             except Exception as error:  # any error becomes one line
-                return error if isinstance(error, LabError) else LabError(one_line(error))
+                return LabError(one_line(error))
 
     os.environ.update(KINETO_LOG_LEVEL="99", TORCH_CPP_LOG_LEVEL="ERROR")  # for new processes
     threads = ThreadPoolExecutor(jobs)

@@ -155,11 +155,10 @@ def fill(folder: Path, template: str) -> str:
     try:
         return compiled(template).render(**functions, **pages)
     except Exception as error:  # an expression in the template may raise any exception
-        message = str(error) if isinstance(error, LabError) else one_line(error)
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == "<template>"]
         line = lines[-1] if lines else getattr(error, "lineno", 0)
-        raise LabError(f"{TEMPLATE.name}, line {line}: {message}") from error
+        raise LabError(f"{TEMPLATE.name}, line {line}: {one_line(error)}") from error
 
 
 @functools.cache

@@ -6,54 +6,55 @@ Workers train. Only the process that calls `sweep` writes files.
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 
 from tqdm import tqdm
 
 from common.results.outcome import rows_of, save_weights
 from common.results.store import Results
-from common.sweep.engine import Engine, Event
-from common.training.loop import Epoch, Run
+from common.training.loop import Epoch, Outcome, Run
+
+Event = Epoch | Outcome | str | None  # end of an epoch, end of a run, error message, start of a run
 
 LINE_EVERY = 30  # seconds between two lines of progress if the output is not a terminal
 WRITING = 1 / 20  # the most of the time that writing may take; else it waits for more runs
 
 
+@dataclass(frozen=True)
+class Engine:
+    """The workers that train runs: `jobs` processes on this machine, each with one thread.
+
+    `cluster` is the address or file of a running Dask scheduler, which has workers of its own.
+    `shifts` adds variations to the data sets, see `load`.
+    """
+
+    data_dir: Path
+    jobs: int = 1
+    device: str = "cpu"
+    cluster: str = ""
+    shifts: bool = False
+
+
 def sweep(runs: Sequence[Run], results: Results, engine: Engine, fresh: bool = False) -> list[Run]:
     """Train the runs that are not in `results` (with `fresh`: all runs), and add them to `results`.
 
-    Args:
-        runs: the runs.
-        results: the result files; weights of seed 0 are saved too.
-        engine: where to train.
-        fresh: retrain saved runs.
-
-    Returns:
-        The runs that failed; each is printed to stderr.
+    Returns the runs that failed; each is printed to stderr.
 
     Raises:
-        LabError: the data, the result files or the cluster are not usable.
+        LabError: the data, the result files or the workers are not usable.
     """
     if not fresh and all(run in results for run in runs):
         return []
     from common.sweep.cluster import events  # takes half a second to import
 
     # The files are read again here: another sweep may have written to them.
-    with interruption_message(), results.writing():
+    with results.writing():
         missing = [run for run in runs if fresh or run not in results]
         results.add_layers(missing)
         with closing(events(missing, engine)) as happenings:
             return write_all(missing, happenings, results)
-
-
-@contextmanager
-def interruption_message() -> Iterator[None]:
-    """Add to an interruption that finished runs are saved."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        message = "finished runs are saved; the same command, without --fresh, carries on"
-        raise KeyboardInterrupt(message) from stop
 
 
 def write_all(
@@ -61,13 +62,7 @@ def write_all(
 ) -> list[Run]:
     """Add each of `runs` to `results` when it is finished, and show the progress.
 
-    Args:
-        runs: the runs in training.
-        happenings: their events, from `cluster.events`.
-        results: the result files.
-
-    Returns:
-        The runs that failed.
+    `happenings` are events of the runs, see `cluster.events`. Returns the runs that failed.
     """
     failed: list[Run] = []
     training: dict[Run, list[Epoch]] = {}  # the epochs of every run in progress
@@ -83,12 +78,12 @@ def write_all(
         leave=False,
     ) as bar:
         for run, event in happenings:
-            before = training.pop(run, [])
+            before = training.pop(run, None)
             if event is None or isinstance(event, Epoch):
-                if before and event is None:
+                if event is None and before is not None:
                     bar.write(f"{run} starts again: its worker ended", file=sys.stderr)
                 # The newest first: tqdm cuts the line at the width of the terminal.
-                training = {run: [*before, event] if event else []} | training
+                training = {run: [*(before or []), event] if event else []} | training
                 bar.n = epochs + sum(map(len, training.values()))
                 bar.set_postfix_str(text := "; ".join(map(progress, training.items())))
                 if bar.disable and time.monotonic() > line_time + LINE_EVERY:
