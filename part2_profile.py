@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--quick", action="store_true", help="fewer images per call, fewer calls, one thread")
     add("--variants", action="store_true", help="also variants, with 1 and 1000 images per call")
-    add("--trace", action="store_true", help="write results/trace_<design>_<variant>.json")
+    add("--trace", action="store_true", help="write results/trace_<design>_<variant>_<images>.json")
     sizes_help = f"images per call (default: {' '.join(map(str, IMAGES))})"
     add("--batch-sizes", nargs="+", type=cli.number(int, 1), metavar="N", help=sizes_help)
     args = parser.parse_args(argv)
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = save(figure, settings.figures_dir / f"{name}_{what}_{label}.png")
         print(f"figure:  {relative_path(path)}")
     if args.trace and not settings.plot_only:
-        print(f"traces:  {relative_path(folder)}/trace_<design>_<variant>.json")
+        print(f"traces:  {relative_path(folder)}/trace_<design>_<variant>_<images>.json")
     return 0
 
 

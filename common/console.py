@@ -105,9 +105,8 @@ def print_runs(saved: pd.DataFrame, missing: Sequence[Run], settings: Settings) 
     """Print how many runs are saved, where they were trained, and how many are trained here."""
     machines = " or ".join(sorted(set("torch " + saved["torch"] + ", " + saved["device"])))
     source = f" from {relative_path(settings.results_dir)}/ ({machines})" if machines else ""
-    where = f"on {settings.cluster}" if settings.cluster else "here"
-    if missing and not settings.cluster:
-        where += f", {min(settings.jobs, len(missing))} in parallel"
+    where = f"here, {min(settings.jobs, len(missing))} in parallel" if missing else "here"
+    where = f"on {settings.cluster}" if missing and settings.cluster else where
     print(wrapped(f"runs: {len(saved)}{source}, {len(missing)} to train {where}"))
     if not (missing or settings.plot_only):
         print("no training: all runs are saved; --fresh or --results-dir mine retrains them")

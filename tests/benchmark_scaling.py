@@ -39,7 +39,7 @@ from common.training.recipes import MODERN, TUTORIAL  # noqa: E402
 
 TINY = replace(MODERN, epochs=1)
 TINY_DATA = "synthetic-digits-1-percent"
-MINUTE = ["--designs", "lenet5-2017", "--epochs", "20", "--seeds", "4"]
+MINUTE = ["--designs", "lenet5-2017", "--epochs", "10", "--seeds", "4"]
 SHORT = ["--designs", "lenet5-2017", "--epochs", "1", "--seeds", "1"]
 
 
@@ -97,7 +97,8 @@ def worker_memory(jobs: int, data_dir: Path) -> tuple[float, float]:
 
 def many_tiny_runs(count: int) -> dict[str, float]:
     """Runs of some milliseconds on two workers: seconds in all, of training and of writing; MB."""
-    runs = [Run(mlp_design(30), TINY, TINY_DATA, seed) for seed in range(1, count + 1)]
+    design = mlp_design(30)
+    runs = [Run(design, TINY, TINY_DATA, seed) for seed in range(1, count + 1)]
     seconds = {"training": 0.0, "writing": 0.0}
 
     class Timed(Results):

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def measured(quick: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which two small networks were trained and measured."""
     folder = tmp_path_factory.mktemp("measured")
     folders = ["--results-dir", str(folder), "--figures-dir", str(folder / "figures")]
-    assert part2_profile.main([*ARGV, "--batch-sizes", "16", *folders]) == 0
+    assert part2_profile.main([*ARGV, "--batch-sizes", "16", "--trace", *folders]) == 0
     return folder
 
 
@@ -80,6 +81,9 @@ def test_a_profile_from_training_to_figures(measured: Path) -> None:
         1, abs=1e-5
     )  # of shares with six digits
     assert "aten::addmm" in (measured / "part2_profile_quick_30.txt").read_text()
+    for design, images in product(("30", "300-100"), (1, 16)):
+        trace = measured / f"trace_{design}_plain_{images}.json"
+        assert "aten::addmm" in trace.read_text()
     names = {path.name.split("_")[3] for path in (measured / "figures").iterdir()}
     assert names == {"pareto", "latency", "memory", "roofline", "operators"}
 

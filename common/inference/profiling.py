@@ -114,9 +114,9 @@ def measure(network: nn.Module, design: Design, variant: str, plan: Plan) -> Pro
 
     # A wrapper, torch.compile's for example, hides the layers.
     record(leaves(model) if model is network else [("all", model)])
-    trace = plan.traces and plan.traces / f"trace_{design.name}_{variant}.json"
+    prefix = plan.traces and plan.traces / f"trace_{design.name}_{variant}"
     profiled = sorted({1, max(n for n in images if n <= max(VARIANT_IMAGES))})
-    calls = {n: profile_calls(model, random_images(n), trace) for n in profiled}
+    calls = {n: profile_calls(model, random_images(n), prefix) for n in profiled}
     times = pd.concat([times for times, _ in calls.values()])
     return Profile(memory, times, {n: text for n, (_, text) in calls.items()})
 
@@ -135,7 +135,7 @@ def record(layers: Sequence[tuple[str, nn.Module]]) -> None:
 
 
 def profile_calls(
-    model: nn.Module, x: Tensor, trace: Path | None = None
+    model: nn.Module, x: Tensor, trace_prefix: Path | None = None
 ) -> tuple[pd.DataFrame, str]:
     """Times of operators and layers (means of PROFILED calls), and the profiler's table.
 
@@ -146,8 +146,8 @@ def profile_calls(
     with profile(activities=activities, profile_memory=True) as profiler:
         for _ in range(PROFILED):
             call(model, x)
-    if trace is not None:
-        profiler.export_chrome_trace(str(trace))
+    if trace_prefix is not None:
+        profiler.export_chrome_trace(f"{trace_prefix}_{len(x)}.json")
     averages = profiler.key_averages()
     # On a GPU the kernels are separate events; their times are the times of the operators.
     where = DeviceType.CUDA if x.is_cuda else DeviceType.CPU

@@ -11,7 +11,7 @@ from distributed import get_worker
 
 from common import LabError
 from common.data.mapped import mapped_file, read_mapped
-from common.training.device import available
+from common.training.device import available, keep_freed_memory
 from common.training.fingerprint import versions
 from common.training.loop import Epoch, Outcome, train
 
@@ -58,6 +58,7 @@ def train_task(number: int, pickled: bytes, fingerprint: str, job: Job) -> Outco
     with training:
         worker.log_event(job.topic, (number, None))
         torch.set_num_threads(1)
+        keep_freed_memory()
         run = pickle.loads(pickled)
         if run.fingerprint != fingerprint:
             raise Refusal(f"{name} has another network or recipe of {run}", worker.address)
