@@ -65,6 +65,7 @@ def test_a_script_killed_again_and_again_ends_at_the_same_files(
             process.kill()
             kills += 1
         process.communicate()
+        assert_group_ends(process.pid)
         for path in (tmp_path / "results").glob("*.csv"):
             assert path.read_text().endswith("\n")
             pd.read_csv(path)
