@@ -27,7 +27,7 @@ def handled(action: Callable[..., None], *names: str) -> Iterator[None]:
 @contextmanager
 def blocked() -> Iterator[None]:
     """Threads and processes that start here do not get Ctrl-C, which a terminal sends to all."""
-    resource_tracker.ensure_running()  # the start of this process unblocks signals
+    resource_tracker.ensure_running()  # a later start of the tracker would unblock signals
     mask = getattr(signal, "pthread_sigmask", lambda *_: None)  # Windows has none
     mask(getattr(signal, "SIG_BLOCK", 0), {signal.SIGINT})
     try:

@@ -62,6 +62,11 @@ class Settings:
         parts += [f"{name.replace('_', '')}{value}" for name, value in changes.items()]
         parts += [args.split] if args.split != "standard" else []
         parts += [f"seeds{args.seeds}"] if args.seeds else []
+        if args.cluster and not (":" in args.cluster or Path(args.cluster).is_file()):
+            raise UsageError(
+                f"--cluster: {args.cluster} is no file of a scheduler, and no address: an example "
+                "is tcp://localhost:8786"
+            )
         device = args.device
         # Drawing the results of a GPU needs no GPU; the workers of a cluster have their own device.
         if not args.cluster and (device == "auto" or not (args.plot_only or args.list)):

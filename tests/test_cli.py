@@ -122,6 +122,7 @@ def test_momentum_is_refused_where_the_optimiser_has_none() -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["--cluster", "typo.json"], "--cluster: typo.json is no file of a scheduler"),
         (["--seeds", "0"], "--seeds: 0 is not at least 1"),
         (["--seeds", "-2"], "--seeds"),
         (["--seeds", "many"], "--seeds"),

@@ -102,7 +102,7 @@ def test_killed_workers_are_replaced(
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, out + err
     assert set(err.splitlines()) <= {
-        f"{design} seed {seed} starts again: its worker ended"
+        f"{design} seed {seed} starts again on another worker"
         for design in ("30", "300-100")
         for seed in range(SEEDS)
     }

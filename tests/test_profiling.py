@@ -48,7 +48,7 @@ def test_activations_hold_at_least_input_and_output_of_a_layer(design: Design, i
 
 
 def test_activations_of_an_mlp_by_hand() -> None:
-    """At the peak, 300 sums and their 300 ReLU outputs are in profiling."""
+    """At the peak, 300 sums and their 300 ReLU outputs are in memory."""
     network, x = mlp_design(300, 100).build().eval(), torch.rand(64, 1, 28, 28)
     assert profiling.peak_of_allocations(network, x) == 64 * (300 + 300) * 4
 
@@ -128,7 +128,7 @@ def test_a_measuring_process_that_fails_has_one_line() -> None:
     fails = f"(_ for _ in ()).throw(ValueError({pid} + '\\nand that'))"
     raised, exited = in_fresh_processes(eval, [(fails,), ("__import__('os')._exit(7)",)], jobs=2)
     assert isinstance(raised, LabError) and isinstance(exited, LabError)
-    assert str(exited) == "the measuring process was killed, perhaps because memory was full"
+    assert str(exited).startswith("the measuring process ended without a result: perhaps")
     kind, number = str(raised).split(": ")
     assert kind == "ValueError"
     assert int(number) != os.getpid()

@@ -9,7 +9,7 @@ from pathlib import Path
 import filelock
 import torch
 
-from common import LabError
+from common import LabError, one_line
 from common.data import download
 from common.data.datasets import Dataset, Examples, load, parse_name
 
@@ -41,10 +41,9 @@ def mapped_file(name: str, data_dir: Path, shifts: bool = False) -> Path:
                 torch.save(dataset or load(name, data_dir, shifts), temporary)
                 os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
-        reason = str(error).splitlines()[0]
         raise LabError(
-            f"cannot write {name} to {tempfile.gettempdir()} ({reason}): make room there, or set "
-            "the variable TMPDIR to another folder"
+            f"cannot write {name} to {tempfile.gettempdir()} ({one_line(error)}): make room there, "
+            "or set the variable TMPDIR to another folder"
         ) from error
     return path
 
@@ -56,6 +55,7 @@ def own_folder() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     if hasattr(os, "getuid") and folder.lstat().st_uid != user:
         raise PermissionError(f"{folder} belongs to another user")
+    folder.chmod(0o700)
     return folder
 
 

@@ -104,7 +104,8 @@ def in_fresh_processes(
             try:
                 return process.submit(function, *arguments).result()
             except BrokenProcessPool:
-                return LabError("the measuring process was killed, perhaps because memory was full")
+                reason = "perhaps it was killed because memory was full"
+                return LabError(f"the measuring process ended without a result: {reason}")
             except Exception as error:  # any error becomes one line
                 return LabError(one_line(error))
 

@@ -48,7 +48,7 @@ def events(runs: Sequence[Run], engine: Engine) -> Iterator[tuple[Run, Event]]:
         files = {name: mapped_file(name, *data) for name in {run.dataset for run in runs}}
     job = Job(f"lab-{uuid4().hex}", versions(), files, *data, engine.device)
     messages: SimpleQueue[tuple[int, Future | list | None]] = SimpleQueue()
-    waiting, starts, tries = dict(enumerate(runs)), Counter(), Counter()
+    unfinished, starts, tries = set(range(len(runs))), Counter(), Counter()
     refusing: set[str] = set()  # addresses of workers
 
     def submit(number: int, workers: Sequence[str] | None = None) -> None:
@@ -64,20 +64,20 @@ def events(runs: Sequence[Run], engine: Engine) -> Iterator[tuple[Run, Event]]:
     stop = interrupts.handled(lambda *_: messages.put((STOP, None)), "SIGINT", "SIGTERM", "SIGHUP")
     with stop, connection(engine) as client:
         client.subscribe_topic(job.topic, lambda event: messages.put(event[1]))
-        for number in waiting:
+        for number in range(len(runs)):
             submit(number)
-        while waiting:
+        while unfinished:
             try:
                 number, content = messages.get(timeout=1)  # Windows cannot interrupt a longer wait
             except Empty:
                 continue
             if number == STOP:
                 raise KeyboardInterrupt
-            if number not in waiting:
+            if number not in unfinished:
                 continue  # an epoch's message after the end of its run
             if not isinstance(content, Future):
                 starts[number] += content is None
-                yield runs[number], content and Epoch(*content)
+                yield runs[number], None if content is None else Epoch(*content)
                 continue
             if content.cancelled():
                 raise LabError(
@@ -85,18 +85,18 @@ def events(runs: Sequence[Run], engine: Engine) -> Iterator[tuple[Run, Event]]:
                 )
             error = content.exception()
             if isinstance(error, Refusal):
-                reason, worker = error.args
-                refusing.add(worker)
-                others = [worker for worker in client.nthreads() if worker not in refusing]
+                reason, address = error.args
+                refusing.add(address)
+                others = list(client.nthreads().keys() - refusing)
                 if not others:
                     raise LabError(reason)
                 submit(number, others)
             elif isinstance(error, KilledWorker) and max(starts[number], tries[number]) < TRIES:
-                submit(number)  # it only waited on workers that died
+                submit(number)  # Dask also counts deaths of a worker with another run
             else:
-                del waiting[number]
-                died = DIED if isinstance(error, KilledWorker) else None
-                yield runs[number], content.result() if error is None else died or one_line(error)
+                unfinished.remove(number)
+                failure = DIED if isinstance(error, KilledWorker) else error and one_line(error)
+                yield runs[number], failure or content.result()
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def connection(engine: Engine) -> Iterator[Client]:
             raise LabError(f"{problem}; 'dask scheduler' starts one") from error
         with client:
             if not client.nthreads():
-                print(f"waiting for workers: 'dask worker {engine.cluster}' starts one", flush=True)
+                print("waiting for workers: README.txt, section 6, starts some", flush=True)
             yield client
         return
     # New processes would import the script, and with it pandas and matplotlib: hide it.

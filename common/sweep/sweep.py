@@ -81,7 +81,7 @@ def write_all(
             before = training.pop(run, None)
             if event is None or isinstance(event, Epoch):
                 if event is None and before is not None:
-                    bar.write(f"{run} starts again: its worker ended", file=sys.stderr)
+                    bar.write(f"{run} starts again on another worker", file=sys.stderr)
                 # The newest first: tqdm cuts the line at the width of the terminal.
                 training = {run: [*(before or []), event] if event else []} | training
                 bar.n = epochs + sum(map(len, training.values()))

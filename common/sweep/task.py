@@ -41,7 +41,7 @@ def train_task(number: int, pickled: bytes, fingerprint: str, job: Job) -> Outco
     Sends the event (number, None) at the start, and (number, values of Epoch) after each epoch.
 
     Raises:
-        LabError: the data or the device is not here.
+        LabError: the data or the device is not here; Refusal: this worker has other versions.
     """
     worker = get_worker()
     name, task = f"worker {worker.name}", worker.get_current_task()
@@ -63,10 +63,10 @@ def train_task(number: int, pickled: bytes, fingerprint: str, job: Job) -> Outco
         if run.fingerprint != fingerprint:
             raise Refusal(f"{name} has another network or recipe of {run}", worker.address)
         try:
-            file = job.files.get(run.dataset)  # none from a script on another machine
-            file = file or mapped_file(
-                run.dataset, Path(os.environ.get("LAB_DATA_DIR", job.data_dir)), job.shifts
-            )
+            file = job.files.get(run.dataset)
+            if file is None or not file.exists():
+                data_dir = Path(os.environ.get("LAB_DATA_DIR", job.data_dir))
+                file = mapped_file(run.dataset, data_dir, job.shifts)
             dataset = read_mapped(file, available(job.device))
         except LabError as error:
             raise LabError(f"{name}: {error}") from None
