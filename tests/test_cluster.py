@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -263,7 +264,10 @@ def test_a_run_that_needs_too_much_memory_is_named(dask: Dask, short: Recipe) ->
     dask.worker("--memory-limit", "1 GiB", PYTHONPATH=str(ROOT / "tests"))
     engine = Engine(ROOT / "data", cluster=dask.address)
     asked = [*runs(short, build=hungry), *runs(short)]
-    results = {run.design.build: event for run, event in events(asked, engine)}
+    happened = [(run.design.build, event) for run, event in events(asked, engine)]
+    starts = Counter(build for build, event in happened if event is None)
+    results = dict(happened)
+    assert starts[hungry] == 3
     assert results[hungry] == "its worker died each time (killed, perhaps because memory was full)"
     assert isinstance(results[MLP], Outcome)
 

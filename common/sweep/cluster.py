@@ -28,6 +28,7 @@ SILENT = logging.CRITICAL + 1  # a level of messages that Dask does not have
 PATIENCE = 10  # seconds to wait for a scheduler
 TRIES = 3  # of a run whose worker dies
 DIED = "its worker died each time (killed, perhaps because memory was full)"
+ENDED = "the Dask scheduler has ended; the same command, without --fresh, carries on"
 STOP = -1  # instead of a run's number in a message
 LOCAL = {
     "distributed.scheduler.allowed-failures": TRIES - 1,
@@ -43,9 +44,8 @@ def events(runs: Sequence[Run], engine: Engine) -> Iterator[tuple[Run, Event]]:
     Raises:
         LabError: the data or the cluster is not usable.
     """
-    data, files = (engine.data_dir, engine.shifts), {}
-    if not engine.cluster:
-        files = {name: mapped_file(name, *data) for name in {run.dataset for run in runs}}
+    data, names = (engine.data_dir, engine.shifts), {run.dataset for run in runs}
+    files = {} if engine.cluster else {name: mapped_file(name, *data) for name in names}
     job = Job(f"lab-{uuid4().hex}", versions(), files, *data, engine.device)
     messages: SimpleQueue[tuple[int, Future | list | None]] = SimpleQueue()
     unfinished, starts, tries = set(range(len(runs))), Counter(), Counter()
@@ -77,25 +77,26 @@ def events(runs: Sequence[Run], engine: Engine) -> Iterator[tuple[Run, Event]]:
                 continue  # an epoch's message after the end of its run
             if not isinstance(content, Future):
                 starts[number] += content is None
-                yield runs[number], None if content is None else Epoch(*content)
+                if starts[number] > TRIES:  # a cluster's own setting may allow more
+                    Future((job.topic, number, tries[number]), client).cancel()
+                else:
+                    yield runs[number], None if content is None else Epoch(*content)
                 continue
-            if content.cancelled():
-                raise LabError(
-                    "the Dask scheduler has ended; the same command, without --fresh, carries on"
-                )
+            if content.cancelled() and starts[number] <= TRIES:
+                raise LabError(ENDED)
             error = content.exception()
             if isinstance(error, Refusal):
                 reason, address = error.args
                 refusing.add(address)
-                others = list(client.nthreads().keys() - refusing)
-                if not others:
+                if not (others := list(client.nthreads().keys() - refusing)):
                     raise LabError(reason)
                 submit(number, others)
             elif isinstance(error, KilledWorker) and max(starts[number], tries[number]) < TRIES:
                 submit(number)  # Dask also counts deaths of a worker with another run
             else:
                 unfinished.remove(number)
-                failure = DIED if isinstance(error, KilledWorker) else error and one_line(error)
+                died = isinstance(error, KilledWorker) or content.cancelled()
+                failure = DIED if died else error and one_line(error)
                 yield runs[number], failure or content.result()
 
 
@@ -123,17 +124,16 @@ def connection(engine: Engine) -> Iterator[Client]:
     # New processes would import the script, and with it pandas and matplotlib: hide it.
     script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
-        security = Security.temporary()
         with interrupts.blocked(), dask.config.set(LOCAL):
             cluster = LocalCluster(
                 n_workers=engine.jobs,
                 threads_per_worker=1,
                 host="127.0.0.1",
-                security=security,
+                security=Security.temporary(),
                 silence_logs=SILENT,
                 scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             )
-            client = Client(cluster, security=security, set_as_default=False)
+            client = Client(cluster, set_as_default=False)
         with cluster, client:
             yield client
     finally:
