@@ -22,11 +22,11 @@ from common.experiment import Experiment, Tables
 from common.models.design import Design
 from common.models.lenet1998 import LENET5_1998, LeNet5_1998
 from common.plots import style
-from common.settings import NUMBERS, Settings
+from common.settings import Settings
 from common.statistics.comparison import Difference, test_images, welch
 from common.statistics.intervals import mean_or_wilson
 from common.training.loop import Run
-from common.training.recipes import LECUN1998, MODERN
+from common.training.recipes import LECUN1998, MODERN, NUMBERS
 
 # Each change, its short name, and its arguments of the network; all earlier changes stay. Every
 # network in this order learns. With these learning rates, softmax does not learn from the paper's

@@ -98,7 +98,8 @@ def print_reported_loss(epochs: pd.DataFrame) -> None:
 def draw_misread(lab: Experiment, dataset: Dataset) -> None:
     """Draw the misclassified test images with the highest probability, one row per design."""
     digits, captions, labels = [], [], dataset.test.labels
-    for run in lab.kinds:
+    runs = [run for run in lab.kinds if lab.results.weights_path(run).exists()] or lab.kinds
+    for run in runs:
         scores = predict(lab.trained(run), dataset, dataset.test.images)
         probability, predicted = scores.softmax(1).max(1)
         wrong = (predicted != labels).nonzero().squeeze(1)
@@ -109,7 +110,7 @@ def draw_misread(lab: Experiment, dataset: Dataset) -> None:
         for i in wrong:
             captions.append(f"{labels[i]} as {predicted[i]}, {100 * probability[i]:.0f} %")
         captions += [""] * blank
-    names = ", ".join(run.design.name for run in lab.kinds)
+    names = ", ".join(run.design.name for run in runs)
     title = f"The most certain errors, a row each: {names}"
     note = f"{dataset.name}, test images; {console.describe(lab.settings.recipe)}; seed 0"
     pixels = torch.cat(digits).numpy()

@@ -119,34 +119,33 @@ def make_plan(args: argparse.Namespace, settings: Settings, images: int) -> Plan
 def trained_networks(runs: Sequence[Run], settings: Settings, dataset: Dataset) -> list[Network]:
     """The networks of the runs, from the results of part2_mlp and part2_lenet5.
 
-    Networks without weights are trained first; those with results, in results/weights, so that the
-    results do not change. LabError: a run fails, or a weights file belongs to another run.
+    Runs without results are trained first.
+
+    Raises:
+        LabError: a run fails, or its saved weights are missing or do not give its accuracy.
     """
     networks = []
     for designs, shifts, *name in (
         (MLPS, True, "part2_mlp", {"hidden": ""}, ["variations"]),
         (LENETS, False, "part2_lenet5", {}, ["confusion"]),
     ):
-        results, again = (Results(settings.results_dir / sub, *name) for sub in ("", "weights"))
+        results = Results(settings.results_dir, *name)
         own = [run for run in runs if run.design in designs]
-        lost = [run for run in own if run in results and not results.weights_path(run).exists()]
-        for store, stored in ((results, [run for run in own if run not in lost]), (again, lost)):
-            missing = [run for run in stored if not store.weights_path(run).exists()]
-            if missing:
-                print(f"{len(missing)} of {len(own)} networks to train", flush=True)
-                engine = Engine(settings.data_dir, settings.jobs, shifts=shifts)
-                if sweep(missing, store, engine, fresh=True):
-                    raise LabError("not all networks could be trained")
-            for run in stored:
-                model = trained(run, store)
-                test = evaluate(model, dataset, dataset.test)
-                recorded = store.select([run]).set_index("seed")["test_accuracy"].get(run.seed, -1)
-                if abs(test.accuracy - recorded) > 0.001:
-                    path = relative_path(store.weights_path(run))
-                    raise LabError(f"{path} does not give the accuracy of {run}: delete it")
-                seeds = converged(results.select([run]))["test_accuracy"]
-                accuracy = mean_or_wilson(seeds, len(dataset.test.labels))
-                networks.append(Network(run, model, test, accuracy))
+        missing = [run for run in own if run not in results]
+        if missing:
+            print(f"{len(missing)} of {len(own)} networks to train", flush=True)
+            if sweep(missing, results, Engine(settings.data_dir, settings.jobs, shifts=shifts)):
+                raise LabError("not all networks could be trained")
+        for run in own:
+            model = trained(run, results)
+            test = evaluate(model, dataset, dataset.test)
+            rows = converged(results.select([run])).set_index("seed")["test_accuracy"]
+            if abs(test.accuracy - rows.get(run.seed, -1)) > 0.001:
+                path = relative_path(results.weights_path(run))
+                raise LabError(f"{path} does not give the recorded accuracy of {run}")
+            networks.append(
+                Network(run, model, test, mean_or_wilson(rows, len(dataset.test.labels)))
+            )
     return networks
 
 

@@ -36,8 +36,8 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        nothing = ("recipe", "recipes", "seeds", "designs", "data_dir", "jobs")
-        no = ("classes", "fresh", "plot_only", "list", "synthetic")
+        nothing = ("recipe", "recipes", "seeds", "designs", "figure", "data_dir", "jobs")
+        no = ("classes", "evaluate", "fresh", "plot_only", "list", "synthetic")
         self.set_defaults(
             **dict.fromkeys(nothing),
             **dict.fromkeys(no, False),
@@ -98,6 +98,8 @@ def plain_parser(description: str, dataset: str) -> Parser:
     add = parser.add_argument
     add("--data-dir", metavar="DIR", help=DATA_DIR_HELP)
     add("--designs", nargs="+", metavar="NAME", help="only these designs")
+    figure_help = "draw only these figures: the part of a file's name after the script's name"
+    add("--figure", nargs="+", metavar="NAME", help=figure_help)
     jobs_help = "runs trained in parallel (default: number of CPU cores; 1 on a GPU)"
     add("--jobs", type=number(int, 1), metavar="N", help=jobs_help)
     devices = ["cpu", "auto", "cuda", "mps"]
@@ -146,6 +148,8 @@ def parser(
     if classes:
         add("--classes", action="store_true", help="print the per-class table of every design")
     add("--fresh", action="store_true", help="retrain saved runs")
+    evaluate_help = "test the saved networks, and compare with the recorded numbers; train nothing"
+    add("--evaluate", action="store_true", help=evaluate_help)
     add("--list", action="store_true", help="print designs, runs and expected time; train nothing")
     return parser
 

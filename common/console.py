@@ -234,6 +234,32 @@ def print_classes(classes: pd.DataFrame) -> None:
         print_table(table.to_dict("records"))
 
 
+def print_tested_again(run: Run, table: pd.DataFrame) -> None:
+    """Print the counts of a network that `tested_again` has compared."""
+    print(f"\n{run}, recipe {run.recipe.name}, correct images of {run.dataset}:")
+    rows = [
+        {
+            "class": row["class"],
+            "images": row["images"],
+            "recorded": "none" if math.isnan(row["recorded"]) else f"{row['recorded']:g}",
+            "today": row["correct"],
+            "accuracy": f"{percent(row['correct'] / row['images'])} %",
+            "": "" if row["matches"] else "differs",
+        }
+        for row in table.to_dict("records")
+    ]
+    print_table(rows)
+
+
+def print_verdict(tested: int, wrong: Sequence[str], untested: Sequence[str]) -> None:
+    """Print how many saved networks were tested, and which differ from their recorded numbers."""
+    print(f"\nsaved networks tested: {tested}, of which {len(wrong)} differ from the records")
+    if wrong:
+        print(wrapped(f"DIFFERENT: {', '.join(wrong)}"))
+    if untested:
+        print(wrapped(f"not tested (no saved weights): {', '.join(untested)}"))
+
+
 def print_closing(
     results: Results, runs: pd.DataFrame, files: list[Path], failed: list[Run], settings: Settings
 ) -> None:

@@ -18,7 +18,7 @@ from common.models.design import Design, check_design
 from common.plots import style
 from common.plots.factors import heat_map
 from common.results.columns import FINGERPRINT
-from common.results.outcome import trained
+from common.results.outcome import tested_again, trained
 from common.results.store import Results
 from common.results.tables import merge_table
 from common.settings import Settings
@@ -94,6 +94,7 @@ class Experiment:
         ]
         self.results = Results(settings.results_dir, store or name, columns, extras)
         self.files: list[Path] = []  # tables of means and figures
+        self._drawn: list[str] = []  # names of figures
         self.failed: list[Run] = []
         self._datasets: dict[str, Dataset] = {}
 
@@ -102,6 +103,8 @@ class Experiment:
         if self.settings.list:
             console.print_list(self.runs, self.results, self.settings)
             return 0
+        if self.settings.evaluate:
+            return self.evaluate()
         console.print_runs(self.selected("runs"), self.missing(), self.settings)
         if not self.settings.plot_only:
             engine = self.settings.engine(self.shifts)
@@ -118,9 +121,21 @@ class Experiment:
             console.print_classes(shown.classes)
         return self.close(tables)
 
+    def evaluate(self) -> int:
+        """Test the saved networks and print the comparison. Exit status 0 if all tested match."""
+        tables = {}
+        for run in self.kinds:
+            if self.results.weights_path(run).exists():
+                tables[run] = tested_again(run, self.results, self.dataset(run.dataset))
+                console.print_tested_again(run, tables[run])
+        untested = [run.design.name for run in self.kinds if run not in tables]
+        wrong = [str(run) for run, table in tables.items() if not table["matches"].all()]
+        console.print_verdict(len(tables), wrong, untested)
+        return 1 if wrong or not tables else 0
+
     def missing(self) -> list[Run]:
         """The runs to train."""
-        if self.settings.plot_only:
+        if self.settings.plot_only or self.settings.evaluate or self.settings.list:
             return []
         return [run for run in self.runs if self.settings.fresh or run not in self.results]
 
@@ -220,13 +235,23 @@ class Experiment:
             self.files.append(path)
 
     def figure(self, what: str, figure: Figure, label: str | None = None) -> None:
-        """Write a figure to `<experiment>_<what>_<label>.png`."""
+        """Write a figure to `<experiment>_<what>_<label>.png`, except with --figure of others."""
+        self._drawn.append(what)
+        if self.settings.figures and what not in self.settings.figures:
+            return
         name = f"{self.name}_{what}_{self.settings.label if label is None else label}.png"
         self.files.append(style.save(figure, self.settings.figures_dir / name))
 
     def close(self, tables: Tables) -> int:
-        """Print the files and the failed runs; returns the exit status."""
+        """Print the files and the failed runs; returns the exit status.
+
+        Raises:
+            UsageError: --figure names a figure that the script does not draw.
+        """
         console.print_closing(self.results, tables.runs, self.files, self.failed, self.settings)
+        unknown = " ".join(sorted(set(self.settings.figures) - set(self._drawn)))
+        if unknown:
+            raise UsageError(f"--figure: no {unknown}; there are {' '.join(self._drawn)}")
         return 1 if self.failed else 0
 
 

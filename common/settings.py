@@ -9,10 +9,9 @@ from common import ROOT, UsageError
 from common.data.datasets import dataset_name
 from common.sweep.sweep import Engine
 from common.training.device import available, cores
-from common.training.recipes import Recipe
+from common.training.recipes import NUMBERS, Recipe, label
 
 SYNTHETIC = {"mnist": "synthetic-digits", "cifar10": "synthetic-objects"}
-NUMBERS = ("epochs", "batch_size", "lr", "momentum")  # of a recipe; options may change them
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,14 @@ class Settings:
     recipe: Recipe | None
     seeds: int | None
     designs: tuple[str, ...]
+    figures: tuple[str, ...]  # to draw; none: all
     jobs: int
     device: str
     cluster: str
     label: str
     synthetic: bool
     classes: bool
+    evaluate: bool
     fresh: bool
     plot_only: bool
     list: bool
@@ -48,9 +49,9 @@ class Settings:
             UsageError: options contradict each other.
             LabError: this machine does not have the device.
         """
-        if args.fresh and args.plot_only:
-            raise UsageError("--fresh trains and --plot-only trains nothing: use one of them")
-        recipe, changes = chosen_recipe(args)
+        if args.fresh + args.evaluate + args.plot_only > 1:
+            raise UsageError("--fresh, --evaluate and --plot-only: use one of them")
+        recipe = chosen_recipe(args)
         if args.synthetic and args.base not in SYNTHETIC:
             raise UsageError(f"--synthetic: there are no built-in images instead of {args.base}")
         base = SYNTHETIC[args.base] if args.synthetic else args.base
@@ -58,8 +59,7 @@ class Settings:
         designs = tuple(args.designs or ())
         results = folder(args.results_dir, ROOT / "results" / below)
         figures = results / "figures" if args.results_dir else ROOT / "figures" / below
-        parts = [recipe.name] if recipe else []
-        parts += [f"{name.replace('_', '')}{value}" for name, value in changes.items()]
+        parts = [label(recipe, args.recipes)] if recipe else []
         parts += [args.split] if args.split != "standard" else []
         parts += [f"seeds{args.seeds}"] if args.seeds else []
         if args.cluster and not (":" in args.cluster or Path(args.cluster).is_file()):
@@ -69,7 +69,8 @@ class Settings:
             )
         device = args.device
         # Drawing the results of a GPU needs no GPU; the workers of a cluster have their own device.
-        if not args.cluster and (device == "auto" or not (args.plot_only or args.list)):
+        idle = args.plot_only or args.evaluate or args.list
+        if not args.cluster and (device == "auto" or not idle):
             device = available(device)
         return cls(
             dataset=dataset_name(base, args.split),
@@ -79,6 +80,7 @@ class Settings:
             recipe=recipe,
             seeds=args.seeds,
             designs=designs,
+            figures=tuple(args.figure or ()),
             jobs=args.jobs or (cores() if device == "cpu" else 1),
             device=device,
             cluster=args.cluster,
@@ -99,16 +101,15 @@ def folder(name: str | None, default: Path) -> Path:
     return Path(name).expanduser() if name else default
 
 
-def chosen_recipe(args: argparse.Namespace) -> tuple[Recipe | None, dict[str, int | float]]:
-    """The recipe with the numbers from the options, and the numbers that the options change."""
+def chosen_recipe(args: argparse.Namespace) -> Recipe | None:
+    """The recipe with the numbers from the options."""
     options = vars(args)
     numbers = {name: options[name] for name in NUMBERS if options.get(name) is not None}
     if args.recipe is None and numbers:
         raise UsageError("--epochs, --batch-size, --lr and --momentum need --recipe here")
     if args.recipe is None:
-        return None, {}
+        return None
     named = next(recipe for recipe in args.recipes if recipe.name == args.recipe)
     if "momentum" in numbers and named.momentum is None:
         raise UsageError(f"--momentum: the optimiser of recipe {named.name} has no momentum")
-    changes = {name: value for name, value in numbers.items() if value != getattr(named, name)}
-    return replace(named, **changes), changes
+    return replace(named, **numbers)

@@ -1,7 +1,6 @@
 """The results are from the current code and consistent, and docstrings quote them correctly."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -24,68 +23,21 @@ from common.inference import summary, tables
 from common.models.design import Design
 from common.models.lenet1998 import LENET5_1998
 from common.models.networks import (
-    CIFAR_COLUMNS,
-    LENET5,
     LENET5_2017,
     LENET5_RELU,
     cifar_design,
     mlp_design,
 )
-from common.results.store import Results
+from common.report.stores import RECIPES, open_store
 from common.statistics.intervals import converged
-from common.training import recipes
 from common.training.loop import Run
-from common.training.recipes import Recipe
 
 RESULTS = ROOT / "results"
-RECIPES = {recipe.name: recipe for recipe in vars(recipes).values() if isinstance(recipe, Recipe)}
-LENETS = {
-    design.name: design
-    for design in (
-        *(LENET5, LENET5_RELU, LENET5_2017, LENET5_1998),
-        *part2_ablation.networks().values(),
-    )
-}
-PART1 = {"design_columns": CIFAR_COLUMNS}
-MLPS = {"design_columns": {"hidden": ""}, "extras": ("variations",)}
-STORES = {
-    "part1_cifar_tutorial": {**PART1, "extras": ("confusion", "loss")},
-    "part1_explore_featuremaps": PART1,
-    "part1_explore_depth": PART1,
-    "part1_explore_activation": PART1,
-    "part2_mlp": MLPS,
-    "part2_lenet5": {"extras": ("confusion",)},
-}
-
-
-def design_of(row: dict) -> Design:
-    """The design of a row of runs, as today's code makes it."""
-    if "c1" in row:
-        return cifar_design(row["design"], **{column: row[column] for column in CIFAR_COLUMNS})
-    if row["design"] == "lenet5" and "hidden" in row:
-        return part2_convolution.LENET5
-    if "hidden" in row:
-        return mlp_design(*map(int, row["hidden"].split("-")))
-    return LENETS[row["design"]]
-
-
-@pytest.mark.parametrize("name", STORES)
-def test_every_recorded_run_is_from_the_current_code(name: str) -> None:
-    """Each row has the fingerprint of the current network and recipe, and every run is complete."""
-    results = Results(RESULTS, name, **STORES[name])
-    rows = results.select()
-    assert len(rows) == len(pd.read_csv(results.path()))
-    cell = [column for column in results.key_columns if column != "seed"]
-    for row in rows.drop_duplicates([*cell, "fingerprint"]).to_dict("records"):
-        numbers = {field: row[field] for field in ("epochs", "batch_size", "lr", "momentum")}
-        recipe = replace(RECIPES[row["recipe"]], **numbers)
-        run = Run(design_of(row), recipe, row["dataset"])
-        assert run.fingerprint == row["fingerprint"], row
 
 
 def accuracies(store: str, *answers: tuple[str, Design]) -> list[float]:
     """The mean accuracy of designs by recipes, on the standard split."""
-    results = Results(RESULTS, store, **STORES[store])
+    results = open_store(RESULTS, store)
     dataset = "cifar10" if store.startswith("part1") else "mnist"
     runs = [Run(design, RECIPES[recipe], dataset) for recipe, design in answers]
     return [converged(results.select([run]))["test_accuracy"].mean() for run in runs]
@@ -133,7 +85,7 @@ ERRORS: dict[ModuleType, list] = {
         ("lecun1998", LENET5_1998),
         0.0095,
     ],
-    part2_ablation: [("lecun1998", LENET5_1998), ("modern", LENETS["1998-relu"])],
+    part2_ablation: [("lecun1998", LENET5_1998), ("modern", part2_ablation.networks()["ReLU"])],
 }
 
 
@@ -158,7 +110,7 @@ def test_errors_in_a_docstring_agree_with_the_results(script: ModuleType) -> Non
 
 def test_statements_in_the_docstrings_of_part_1_are_true() -> None:
     def seeds(name: str, recipe: str) -> pd.Series:
-        results = Results(RESULTS, "part1_explore_depth", **PART1)
+        results = open_store(RESULTS, "part1_explore_depth")
         run = Run(depth(int(name)), RECIPES[recipe], "cifar10")
         return results.select([run])["test_accuracy"]
 
@@ -211,16 +163,3 @@ def test_the_comparison_with_1998_uses_all_saved_runs(tmp_path: Path) -> None:
     table = pd.read_csv(RESULTS / name).set_index(["design", "distortions"])
     ours = [1 - table["mean"]["300-100", "no"], *(1 - table["mean"]["lenet5-1998"])]
     assert [percent(value) for value in ours] == ["1.36", "1.03", "0.61"]
-
-
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*_classes.csv")), ids=lambda path: path.stem)
-def test_the_per_class_table_adds_up_to_the_overall_accuracy(path: Path) -> None:
-    runs = pd.read_csv(
-        path.with_name(path.name.replace("_classes", "")), dtype={"fingerprint": str}
-    )
-    key = list(runs.columns[: list(runs.columns).index("fingerprint") + 1])
-    classes = pd.read_csv(path, dtype={"fingerprint": str})
-    totals = classes.groupby(key)[["correct", "total"]].sum()
-    accuracy = runs.set_index(key)["test_accuracy"].sort_index()
-    assert ((totals["correct"] / totals["total"] - accuracy).abs() < 1e-6).all()
-    assert len(totals) == len(runs)

@@ -134,14 +134,13 @@ def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("option", ["--plot-only", "--list", ""])
-def test_without_training_dask_is_not_imported(small_sweep: Path, option: str) -> None:
-    code = "import sys, part2_mlp; part2_mlp.main(sys.argv[1:]); print('dask' in sys.modules)"
-    argv = [*options(small_sweep), *option.split()]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *argv], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.stdout.endswith("\nFalse\n"), done.stderr
+def test_without_training_dask_is_not_imported(small_sweep: Path) -> None:
+    code = "import sys, part2_mlp"
+    for option in ([], ["--plot-only"], ["--list"], ["--evaluate"]):
+        code += f"\nstatus = part2_mlp.main({[*options(small_sweep), *option]})"
+        code += "\nprint(status, 'dask' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines().count("0 False") == 4, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("what", ["Python", "torch", "code"])

@@ -44,6 +44,14 @@ def test_readme_has_the_edits_that_are_tried_here() -> None:
         assert f"    {line}\n" in README
 
 
+WORKER = """
+from distributed import LocalCluster
+options = {"dashboard_address": "127.0.0.1:0", "silence_logs": 60}
+with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **options) as workers:
+    cluster = ["--cluster", workers.scheduler_address]
+"""
+
+
 class Copy:
     """The scripts and common/ in a folder of their own, to be edited and run there."""
 
@@ -64,14 +72,14 @@ class Copy:
         (self.folder / path).write_text(text, encoding="utf-8")
 
     def run(self, *commands: str) -> str:
-        """Run scripts, one after another in one process; returns the output."""
-        short = ["--epochs", "1", "--batch-size", "250", "--seeds", "1", "--jobs", "1"]
+        """Run scripts, one after another in one process that is also the worker; its output."""
+        short = ["--epochs", "1", "--batch-size", "250", "--seeds", "1"]
         calls = [
-            f"import {name}; assert {name}.main({[*short, *options]}) == 0"
+            f"    import {name}; assert {name}.main({[*short, *options]} + cluster) == 0"
             for name, *options in map(str.split, commands)
         ]
         done = subprocess.run(
-            [sys.executable, "-c", "\n".join(calls)],
+            [sys.executable, "-c", "\n".join([WORKER, *calls])],
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -141,7 +149,7 @@ def test_edits_of_network_and_recipe(copy: Copy) -> None:
         "part2_mlp --synthetic --designs 30",
     )
     assert "mish: 62,006 parameters" in output and "Conv2d 5x5, Mish" in output
-    assert "runs: 1 from results/synthetic/" in output and "1 to train here" in output
+    assert "runs: 1 from results/synthetic/" in output and "1 to train on" in output
     assert "65.43 %" in output  # the saved run of 7 layers
     runs = copy.rows("part1_explore_depth").set_index("design")
     assert runs["norm"].to_dict() == {"7": "none", "7-bn": "batch"}

@@ -60,7 +60,6 @@ def test_a_first_try_of_the_tutorial(
     assert (done.returncode, done.stderr) == (0, "")
     results, figures = tmp_path / "my results", tmp_path / "my figures"
     check_results(name, results, done.stdout, runs=2)
-    assert "the saved weights of seed 0 reach the same" in done.stdout
     last = done.stdout.splitlines()[-1]
     assert "--synthetic" not in last and "--epochs 1" in last
     before = sums(figures)
@@ -77,14 +76,27 @@ def test_a_first_try_of_the_tutorial(
     assert "runs: 2 from" in output and "0 to train here" in output
     assert sums(figures) == before
 
-    # Weights of a run that diverged are not tested.
-    runs = pd.read_csv(results / f"{name}.csv", dtype=str)
-    runs.loc[runs["seed"] == "0", "train_loss"] = "nan"
-    runs.to_csv(results / f"{name}.csv", index=False)
-    assert part1_cifar_tutorial.main([*options, *folders, "--plot-only"]) == 0
+    # Only the figures that are named.
+    shutil.rmtree(figures)
+    assert part1_cifar_tutorial.main([*options, *folders, "--figure", "loss", "filters"]) == 0
+    assert set(sums(figures)) == {f"{name}_{what}_{label}.png" for what in ("loss", "filters")}
+    capsys.readouterr()
+    assert part1_cifar_tutorial.main([*options, *folders, "--figure", "los"]) == 2
+    assert "--figure: no los; there are loss classes confusion" in capsys.readouterr().err
+
+    # The saved network is tested again: the same counts, or which class differs.
+    assert part1_cifar_tutorial.main([*options, *folders, "--evaluate"]) == 0
     output = capsys.readouterr().out
-    assert "saved weights" not in output
-    assert "diverged (the loss became infinite): baseline seed 0" in output
+    assert "saved networks tested: 1, of which 0 differ" in output and "overall" in output
+    classes = pd.read_csv(results / f"{name}_classes.csv", dtype={"fingerprint": str})
+    classes.loc[4, "correct"] += 3
+    classes.to_csv(results / f"{name}_classes.csv", index=False)
+    assert part1_cifar_tutorial.main([*options, *folders, "--evaluate"]) == 1
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "differs" in line)
+    assert line.split()[0] == classes.loc[4, "class"]
+    shutil.rmtree(results / "weights")
+    assert part1_cifar_tutorial.main([*options, *folders, "--evaluate"]) == 1
+    assert "not tested (no saved weights): baseline" in capsys.readouterr().out
 
 
 def test_a_first_try_of_lenet5(tmp_path: Path, cluster: str, capsys: pytest.CaptureFixture) -> None:

@@ -1,6 +1,8 @@
 """Sweeps in real worker processes: missing runs are trained, in parallel, and survive faults."""
 
+import hashlib
 import io
+import json
 import multiprocessing
 import os
 import re
@@ -28,6 +30,7 @@ from common.results.outcome import trained
 from common.results.store import Results
 from common.sweep import sweep as sweeps
 from common.sweep.sweep import Engine, Event, sweep, write_all
+from common.training import recipes
 from common.training.evaluation import evaluate
 from common.training.loop import Epoch, Run, train
 from common.training.recipes import Recipe
@@ -227,12 +230,30 @@ def test_weights_of_another_design_are_refused(copied: Path, short: Recipe) -> N
     other = replace(run, design=replace(SMALL, build=partial(MLP, 30)))
     with pytest.raises(LabError, match="no weights of 20 seed 0"):
         trained(other, results)
-    shutil.copy(path, results.weights_path(other))
-    with pytest.raises(LabError, match="has no weights of 20 seed 0"):
+    for suffix in (".pt", ".json"):
+        copy = results.weights_path(other).with_suffix(suffix)
+        shutil.copy(path.with_suffix(suffix), copy)
+    with pytest.raises(LabError, match="has other weights than those of 20 seed 0"):
         trained(other, results)
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(LabError, match="has no weights of 20 seed 0"):
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(LabError, match="has other weights than those of 20 seed 0"):
         trained(run, results)
+
+
+def test_saved_weights_have_a_readable_name_and_load_as_readme_says(
+    copied: Path, short: Recipe
+) -> None:
+    (run,) = runs(short, SMALL, seeds=1)
+    path = copied / "weights" / f"experiment_20_short-{DATA}_seed0.pt"
+    assert open_results(copied).weights_path(run) == path
+    MLP(20).load_state_dict(torch.load(path, weights_only=True))
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (record["design"], record["fingerprint"]) == ("20", run.fingerprint)
+    shorter = replace(run, recipe=replace(recipes.MODERN, epochs=1, lr=0.5), dataset="mnist-2-1")
+    assert open_results(copied).weights_path(shorter).stem == (
+        "experiment_20_modern-epochs1-lr0.5-2-1_seed0"
+    )
 
 
 def test_a_second_sweep_at_the_same_time_is_refused(tmp_path: Path, short: Recipe) -> None:

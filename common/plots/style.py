@@ -21,6 +21,7 @@ __all__ = ["Axes", "Figure"]  # scripts import them from here, after MPLBACKEND 
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
+SOFTWARE = f"matplotlib {matplotlib.__version__}"  # it is in every figure's file
 WIDTH = 7.2  # inches: text is legible at the width of a page
 Size = tuple[float, float]  # inches
 
@@ -81,10 +82,13 @@ def panels(
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure to a PNG file; returns `path`. Equal figures give equal files."""
+    """Write a figure to a PNG file; returns `path`. Equal figures give equal files.
+
+    The file names the version of matplotlib: another one draws other pixels.
+    """
     matplotlib.rcdefaults()
     with replacing(path) as temporary_path:
-        figure.savefig(temporary_path, format="png", dpi=150, metadata={"Software": None})
+        figure.savefig(temporary_path, format="png", dpi=150, metadata={"Software": SOFTWARE})
     return path
 
 

@@ -1,16 +1,21 @@
 """What a finished run leaves: rows for every table, and the weights of seed 0."""
 
+import hashlib
 import io
+import json
 import pickle
 
+import pandas as pd
 import torch
 from torch import nn
 
 from common import LabError
+from common.data.datasets import Dataset
 from common.models.design import totals
 from common.results.columns import Value
 from common.results.files import replacing
 from common.results.store import Results
+from common.training.evaluation import evaluate
 from common.training.loop import Outcome, Run
 
 # Errors from a file with other weights, with a part of the weights, or with other content.
@@ -23,6 +28,7 @@ NOT_WEIGHTS = (
     TypeError,
     ValueError,
 )
+TOLERANCE = 2  # images of a class: rounding on another processor can change some predictions
 LOSS_WINDOW = 500  # training steps; each row of the loss table is the mean over a window
 
 
@@ -63,12 +69,21 @@ def rows_of(run: Run, outcome: Outcome) -> dict[str, list[dict[str, Value]]]:
 
 
 def save_weights(run: Run, outcome: Outcome, results: Results) -> None:
-    """Write the state dict of a run, with its identity."""
-    content = io.BytesIO()
+    """Write the state dict of a run, and beside it the run's identity and the file's SHA-256."""
+    content, path = io.BytesIO(), results.weights_path(run)
     # With a path, torch.save would report a full disk as a RuntimeError.
-    torch.save({"run": list(results.identity(run)), "weights": outcome.weights}, content)
-    with replacing(results.weights_path(run)) as temporary:
+    torch.save(outcome.weights, content)
+    with replacing(path) as temporary:
         temporary.write_bytes(content.getvalue())
+    record = record_of(run, results, content.getvalue())
+    with replacing(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def record_of(run: Run, results: Results, content: bytes) -> dict[str, Value]:
+    """What is written beside the weights of a run, whose file has this content."""
+    identity = dict(zip(results.kinds, results.identity(run), strict=True))
+    return {**identity, "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def trained(run: Run, results: Results) -> nn.Module:
@@ -80,12 +95,36 @@ def trained(run: Run, results: Results) -> nn.Module:
     path = results.weights_path(run)
     model = run.design.build()
     try:
-        saved = torch.load(path, weights_only=True)  # runs no code that the file may contain
-        if saved["run"] != list(results.identity(run)):
+        content = path.read_bytes()
+        if json.loads(path.with_suffix(".json").read_text()) != record_of(run, results, content):
             raise ValueError
-        model.load_state_dict(saved["weights"])
+        # weights_only: runs no code that the file may contain
+        model.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
     except FileNotFoundError as error:
-        raise LabError(f"no weights of {run} in {path.parent}: --fresh trains them") from error
+        command = f"{results.experiment}.py --fresh --seeds 1 --designs {run.design.name}"
+        raise LabError(f"no weights of {run} in {path.parent}: {command} trains it") from error
     except NOT_WEIGHTS as error:
-        raise LabError(f"{path} has no weights of {run}: delete it") from error
+        raise LabError(f"{path} has other weights than those of {run}: delete it") from error
     return model
+
+
+def tested_again(run: Run, results: Results, dataset: Dataset) -> pd.DataFrame:
+    """Test the saved network of a run again, and compare with its recorded numbers.
+
+    One row per class and one for all classes ("overall"). Columns: class, images, recorded and
+    correct (numbers of images; recorded is NaN if there is no such row), matches.
+
+    Raises:
+        LabError: there are no saved weights, or they are of another run.
+    """
+    test = evaluate(trained(run, results), dataset, dataset.test)
+    runs, classes = (results.select([run], table) for table in ("runs", "classes"))
+    recorded = classes[classes["seed"] == run.seed].set_index("class")["correct"]
+    images, correct = test.total.tolist(), test.correct.tolist()
+    accuracy = runs.set_index("seed")["test_accuracy"].get(run.seed, float("nan"))
+    recorded["overall"] = round(accuracy * sum(images), 3)
+    table = pd.DataFrame({"class": [*dataset.classes, "overall"]})
+    table["images"], table["recorded"] = [*images, sum(images)], table["class"].map(recorded)
+    table["correct"] = [*correct, sum(correct)]
+    table["matches"] = (table["correct"] - table["recorded"]).abs() <= TOLERANCE
+    return table

@@ -4,6 +4,7 @@ All tables of runs start with the key columns and the fingerprint, which identif
 `<experiment>.csv` is written last: a run without a row in it was interrupted and does not count.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from common.results.columns import (
 from common.results.files import locked, write_csv
 from common.results.tables import merge_table, read_cells, typed
 from common.training.loop import Run
+from common.training.recipes import label
 
 Identity = tuple[Value, ...]
 
@@ -93,9 +95,21 @@ class Results:
         return self.folder / f"{self.experiment}{suffix}.csv"
 
     def weights_path(self, run: Run) -> Path:
-        """The file of the final weights of a run."""
-        name = "_".join(map(str, (self.experiment, *self.identity(run))))
-        return self.folder / "weights" / f"{name}.pt"
+        """The file of the final weights of a run; its name is as a figure's name.
+
+        If another network has this name already, the fingerprint is added.
+        """
+        split = re.sub("^(mnist|cifar10)-?", "", run.dataset)
+        names = [run.design.name, *run.design.name.split("-")]  # may be values of arguments
+        changes = run.design.columns.items() - self.defaults.items()
+        others = [f"{column}-{value}" for column, value in changes if str(value) not in names]
+        parts = [label(run.recipe), *([split] if split else []), *sorted(others)]
+        name = f"{self.experiment}_{run.design.name}_{'-'.join(parts)}_seed{run.seed}"
+        path = self.folder / "weights" / f"{name}.pt"
+        record = path.with_suffix(".json")
+        if record.exists() and f'"{run.fingerprint}"' not in record.read_text():
+            path = path.with_stem(f"{name}_{run.fingerprint}")
+        return path
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Recipes: how networks are trained. All recipes of the lab, and their optimisers."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -37,6 +37,21 @@ class Recipe:
     # Sets initial weights from torch's global random numbers; None: the network's own.
     initialise: Callable[[nn.Module], None] | None = None
     augment: Augment | None = None  # see data/transforms.py
+
+
+NUMBERS = ("epochs", "batch_size", "lr", "momentum")  # of a recipe; options may change them
+
+
+def label(recipe: Recipe, others: Sequence[Recipe] = ()) -> str:
+    """The recipe's name and changed numbers, for names of files: `modern-epochs5-lr0.02`.
+
+    Changed from the recipe of this name in `others` or in this file.
+    """
+    named = [*others, *(value for value in globals().values() if isinstance(value, Recipe))]
+    plain = next((value for value in named if value.name == recipe.name), recipe)
+    numbers = [(name, getattr(recipe, name)) for name in NUMBERS]
+    changed = [(name, value) for name, value in numbers if value != getattr(plain, name)]
+    return "-".join([recipe.name, *(f"{name.replace('_', '')}{value}" for name, value in changed)])
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
