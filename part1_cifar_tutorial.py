@@ -24,12 +24,14 @@ from common import LabError, cli, console
 from common.data.datasets import TUTORIAL_NORMALISATION
 from common.data.download import cifar10_source
 from common.experiment import Experiment, Tables
+from common.models.design import layer_outputs
 from common.models.networks import CIFAR_COLUMNS, CifarCNN, cifar_design
 from common.plots.accuracy import accuracy_by_class, confusion_matrices
 from common.plots.curves import loss_curve
-from common.plots.images import image_grid
+from common.plots.images import feature_maps, filters, image_grid
 from common.settings import Settings
 from common.training.evaluation import predict
+from common.training.loop import initial_model
 from common.training.recipes import TUTORIAL
 
 SHOWN = 24  # test images in the figure of predictions
@@ -158,15 +160,17 @@ def report(lab: Experiment, tables: Tables) -> None:
     lab.figure("confusion", confusion_matrices(tables.confusion))
     note = f"{lab.settings.dataset}, {console.describe(lab.settings.recipe)}; seed 0"
     try:
-        model = lab.trained(lab.runs[0])
-        filters = model.C1.weight.detach()  # (6, 3, 5, 5): colours, each filter from 0 to 1
-        low, high = filters.amin((1, 2, 3), True), filters.amax((1, 2, 3), True)
-        images = ((filters - low) / (high - low)).numpy()
-        names = [f"map {number}" for number in range(1, len(images) + 1)]
-        lab.figure("filters", image_grid(images, names, len(images), "Filters of C1", note))
+        run = lab.runs[0]
+        model, first = lab.trained(run), initial_model(run)
+        title = "Filters of C1 before and after training"
+        lab.figure("filters", filters(first.C1.weight, model.C1.weight, title, note))
         draw_predictions(lab, model, note)
+        image = lab.dataset().test.images[:1]
+        outputs = layer_outputs(model, lab.dataset().normalised(image))
+        title = "What each layer makes of the first test image"
+        lab.figure("maps", feature_maps(image[0].numpy(), outputs, title, note))
     except LabError as error:
-        print(f"\nfigures of filters and predictions: {error}")
+        print(f"\nfigures of filters, predictions and feature maps: {error}")
 
 
 def draw_predictions(lab: Experiment, model: nn.Module, note: str) -> None:

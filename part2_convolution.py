@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import torch
+from torch import Tensor
 
-from common import UsageError, cli, console
+from common import LabError, UsageError, cli, console
 from common.data.datasets import SHIFTS
 from common.experiment import Experiment, Tables
-from common.models.design import Design
+from common.models.design import Design, layer_outputs
 from common.models.networks import LeNet5, mlp_design
 from common.plots import style
 from common.settings import Settings
@@ -39,6 +41,7 @@ CONDITIONS = [
     *(("images", percent, f"-{percent}-percent", "none") for percent in PERCENT),
     ("images", 100, "", "none"),
 ]
+SHOWN = 2000  # digits in the figure of the last hidden layers
 LINES = {"shift": "shifted, {} px", "images": "{} % of the images", "permuted": "pixels permuted"}
 
 
@@ -64,6 +67,10 @@ def report(lab: Experiment, tables: Tables) -> None:
         lab.write("", table, list(table.columns[: table.columns.get_loc("n")]))
         wide = side_by_side(table, lab.settings.dataset)
         print_table(wide)
+    try:
+        lab.figure("pca", last_hidden_layers(lab))
+    except LabError as error:
+        print(f"\nfigure of the last hidden layers: {error}")
     if len(wide) == len(CONDITIONS):
         print("\n" + console.wrapped(sentence(wide), indent=0))
         lab.figure("accuracy", accuracy_by_condition(wide, style.caption(tables.converged)))
@@ -147,6 +154,38 @@ def accuracy_by_condition(wide: pd.DataFrame, note: str) -> style.Figure:
     places = {"xticks": [0, 1], "xticklabels": ["in place", "permuted"], "xlim": (-0.4, 1.4)}
     permuted.set(xlabel="pixels of all digits", **places)
     return figure
+
+
+def last_hidden_layers(lab: Experiment) -> style.Figure:
+    """The outputs of the last hidden layer for test digits, in their two principal components."""
+    dataset = lab.dataset()
+    digits, labels = (part[:SHOWN] for part in dataset.test)
+    title = "The last hidden layer: test digits in two principal components"
+    note = f"the first {len(labels)} test digits; {console.describe(lab.settings.recipe)}; seed 0"
+    figure, panels = style.panels(title, note, 2, height=(3.8, 0.4))
+    for axes, run in zip(panels, lab.kinds, strict=False):  # unchanged digits come first
+        *_, hidden, _ = layer_outputs(lab.trained(run), dataset.normalised(digits)).values()
+        points, share = principal_components(hidden)  # of (N, 77) or (N, 84)
+        for digit, name in enumerate(dataset.classes):
+            x, y = points[labels == digit].T
+            colour = style.COLOURS[digit % len(style.COLOURS)]
+            axes.plot(x, y, "o^"[digit // len(style.COLOURS)], color=colour, ms=2, alpha=0.4)
+            middle = {"ha": "center", "va": "center", "fontsize": 12, "fontweight": "bold"}
+            axes.text(x.median(), y.median(), name, **middle)
+        axes.set_title(f"{NAMES[run.design.name]}: {100 * share:.0f} % of the variance", fontsize=9)
+        axes.set(xlabel="first component", ylabel="second component")
+    return figure
+
+
+def principal_components(values: Tensor) -> tuple[Tensor, float]:
+    """The first two principal components of `values` (N, features), and their share of variance.
+
+    The components are (N, 2). Pearson, On lines and planes of closest fit, 1901.
+    """
+    centred = values - values.mean(0)
+    _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)
+    share = sizes[:2].square().sum() / sizes.square().sum()
+    return centred @ directions[:2].T, share.item()
 
 
 if __name__ == "__main__":

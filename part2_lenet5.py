@@ -22,14 +22,16 @@ import torch.nn.functional as F
 from common import LabError, cli, console
 from common.data.datasets import Dataset
 from common.experiment import Experiment, Tables
+from common.models.design import layer_outputs
 from common.models.lenet1998 import LENET5_1998, connections_text
 from common.models.networks import LENET5, LENET5_2017, LENET5_RELU
 from common.plots.accuracy import accuracy_by_design, confusion_matrices
 from common.plots.curves import learning_curves
-from common.plots.images import image_grid
+from common.plots.images import feature_maps, filters, image_grid
 from common.settings import Settings
 from common.training import recipes
 from common.training.evaluation import predict
+from common.training.loop import Run, initial_model
 
 # The designs of each recipe; --designs can choose others. The learning rate of `modern` is too high
 # for scores that are distances: with this recipe, the network of 1998 learns nothing.
@@ -77,8 +79,9 @@ def report(lab: Experiment, tables: Tables) -> None:
         figure = image_grid(digits, dataset.classes, 10, "Digits", note)
         lab.figure("examples", figure, label=dataset.name)
         draw_misread(lab, dataset)
+        draw_layers(lab, dataset)
     except LabError as error:
-        print(f"\nfigures that show digits: {error}")
+        print(f"\nfigures of digits and layers: {error}")
 
 
 def print_reported_loss(epochs: pd.DataFrame) -> None:
@@ -95,11 +98,27 @@ def print_reported_loss(epochs: pd.DataFrame) -> None:
         print(f"  {design:<12} {when}; lowest {mean.min():.4f}, final {mean.iloc[-1]:.4f}")
 
 
+def draw_layers(lab: Experiment, dataset: Dataset) -> None:
+    """Draw the filters of C1, and what each layer makes of a digit, for the first saved network."""
+    run = saved(lab)[0]
+    model, image = lab.trained(run), dataset.test.images[:1]
+    note = f"{dataset.name}; {run.design.name}, {console.describe(run.recipe)}; seed 0"
+    title = "Filters of C1 before and after training"
+    lab.figure("filters", filters(initial_model(run).C1.weight, model.C1.weight, title, note))
+    outputs = layer_outputs(model, dataset.normalised(image))
+    title = "What each layer makes of the first test image"
+    lab.figure("maps", feature_maps(image[0].numpy(), outputs, title, note))
+
+
+def saved(lab: Experiment) -> list[Run]:
+    """The runs of seed 0 with saved weights; all, if none has any."""
+    return [run for run in lab.kinds if lab.results.weights_path(run).exists()] or lab.kinds
+
+
 def draw_misread(lab: Experiment, dataset: Dataset) -> None:
     """Draw the misclassified test images with the highest probability, one row per design."""
     digits, captions, labels = [], [], dataset.test.labels
-    runs = [run for run in lab.kinds if lab.results.weights_path(run).exists()] or lab.kinds
-    for run in runs:
+    for run in saved(lab):
         scores = predict(lab.trained(run), dataset, dataset.test.images)
         probability, predicted = scores.softmax(1).max(1)
         wrong = (predicted != labels).nonzero().squeeze(1)
@@ -110,7 +129,7 @@ def draw_misread(lab: Experiment, dataset: Dataset) -> None:
         for i in wrong:
             captions.append(f"{labels[i]} as {predicted[i]}, {100 * probability[i]:.0f} %")
         captions += [""] * blank
-    names = ", ".join(run.design.name for run in runs)
+    names = ", ".join(run.design.name for run in saved(lab))
     title = f"The most certain errors, a row each: {names}"
     note = f"{dataset.name}, test images; {console.describe(lab.settings.recipe)}; seed 0"
     pixels = torch.cat(digits).numpy()

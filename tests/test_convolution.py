@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,7 +17,7 @@ from common.models.design import Design, totals
 from common.results.store import Results
 from common.training.loop import Run
 from common.training.recipes import MODERN, Recipe
-from part2_convolution import LENET5, MLP
+from part2_convolution import LENET5, MLP, principal_components
 
 Main = Callable[..., str]
 
@@ -130,6 +131,17 @@ def test_diverged_runs_are_not_in_the_means(main: Main, tmp_path: Path) -> None:
     output = main("--plot-only")
     assert "LeNet-5 misclassifies 21.0 %" in output
     assert "diverged (the loss became infinite): lenet5 seed 0" in output
+
+
+def test_principal_components_are_those_of_the_covariance() -> None:
+    values = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+        [3, 2, 1, 1]
+    )
+    points, share = principal_components(values)
+    variances, directions = np.linalg.eigh(np.cov(values.T))  # ascending
+    assert share == pytest.approx(variances[-2:].sum() / variances.sum())
+    expected = (values - values.mean(0)).numpy() @ directions[:, :-3:-1]
+    assert np.abs(points.numpy()) == pytest.approx(np.abs(expected), abs=1e-5)  # either sign
 
 
 def test_missing_runs_are_trained_on_their_data_sets(

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from common.data.datasets import Dataset
-from common.models.design import Design, layer_table
+from common.models.design import Design, layer_outputs, layer_table
 from common.models.networks import (
     DEPTHS,
     LENET5,
@@ -133,6 +133,17 @@ def test_lenet5_pads_with_the_background(digits: Dataset) -> None:
     images = digits.test.images[:5]
     padded = digits.normalised(F.pad(images, (2, 2, 2, 2)))  # black, then normalised
     torch.testing.assert_close(model.pad(digits.normalised(images)), padded)
+
+
+def test_outputs_of_layers_are_those_after_the_activation() -> None:
+    model, x = LENET5_2017.build(), torch.randn(2, 1, 28, 28)
+    model.train()
+    outputs = layer_outputs(model, x)
+    assert list(outputs) == ["C1", "S2", "C3", "S4", "F5", "F6", "output"]
+    assert torch.equal(outputs["C1"], model.C1(x).relu())
+    model.eval()  # dropout was off
+    assert torch.equal(outputs["output"], model(x))
+    assert torch.equal(outputs["F6"], model.F6(outputs["F5"]).relu())
 
 
 def test_dropout_acts_in_training_only() -> None:

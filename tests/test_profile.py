@@ -110,7 +110,7 @@ def test_missing_weights_are_named_with_the_command_that_trains_them(
         shutil.copy(path, tmp_path)
     argv = ["--synthetic", "--results-dir", str(tmp_path), "--designs", "30"]
     assert part2_profile.main(argv) == 1
-    command = "part2_mlp.py --fresh --seeds 1 --designs 30 trains it"
+    command = "part2_mlp.py --seeds 1 --recipe modern --designs 30 --fresh trains it"
     message = f"no weights of 30 seed 0 in {tmp_path / 'weights'}: {command}"
     assert message in capsys.readouterr().err
 

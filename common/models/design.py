@@ -74,6 +74,26 @@ def layer_table(design: Design) -> list[Layer]:
     return list(layers.values())
 
 
+@torch.inference_mode()
+def layer_outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """The output of every layer after its activation, by its name, in the order of the layers.
+
+    `x` are normalised images, float32 (N, C, H, W); dropout is off. The last output are the scores.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def hook(name: str) -> Callable[..., None]:
+        return lambda _, __, output: outputs.update({name: output})
+
+    handles = [module.register_forward_hook(hook(name)) for name, module in leaves(model)]
+    training = model.training
+    model.eval()(x)
+    model.train(training)
+    for handle in handles:
+        handle.remove()
+    return outputs
+
+
 def totals(design: Design) -> tuple[int, int]:
     """Parameters and multiply-accumulates of a design."""
     layers = layer_table(design)
