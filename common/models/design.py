@@ -74,7 +74,7 @@ def layer_table(design: Design) -> list[Layer]:
     return list(layers.values())
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def layer_outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """The output of every layer after its activation, by its name, in the order of the layers.
 
