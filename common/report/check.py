@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
@@ -165,6 +166,8 @@ def recomputed(
         path = figures / name
         if not path.exists():
             pictures.expect(False, f"{path} is missing")
+        elif name not in drawn and not all(present(d, data_dir) for d in ("mnist", "cifar10")):
+            pictures.skipped.append(f"{name}: MNIST or CIFAR-10 is not in {data_dir}")
         elif name not in drawn:
             pictures.expect(False, f"{path}: no command of README.txt draws it")
         elif (software := Image.open(path).info.get("Software")) != SOFTWARE:
@@ -206,9 +209,9 @@ def report_agrees(folder: Path, report: Path) -> Check:
     try:
         text = fill(folder, TEMPLATE.read_text(encoding="utf-8")).splitlines()
         lines = report.read_text(encoding="utf-8").splitlines()
-        for number in range(max(len(text), len(lines))):
-            same = text[number : number + 1] == lines[number : number + 1]
-            check.expect(same, f"{report}, line {number + 1}: not as the results give")
+        for what, start, end, *_ in SequenceMatcher(None, lines, text, False).get_opcodes():
+            check.verified += end - start - (what != "equal")
+            check.expect(what == "equal", f"{report}, line {start + 1}: not as the results give")
     except (LabError, OSError) as error:
         check.expect(False, str(error))
     return check
