@@ -77,6 +77,7 @@ def all_checks(data_dir: Path, retrain: int) -> Iterator[Check]:
     yield check.networks_agree(results, data_dir)
     with tempfile.TemporaryDirectory() as scratch:
         yield from check.recomputed(results, figures, data_dir, scripts, Path(scratch))
+    yield check.unverified(results)
     if retrain:
         with tempfile.TemporaryDirectory() as scratch:
             yield check.retrained(results, data_dir, retrain, Path(scratch))

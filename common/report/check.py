@@ -219,8 +219,11 @@ def report_agrees(folder: Path, report: Path) -> Check:
 
 def networks_agree(folder: Path, data_dir: Path) -> Check:
     """Every saved network gives its recorded counts; TOLERANCE allows for other processors."""
-    check = Check("saved networks give the recorded counts")
-    known = set()
+    check, known, read = (
+        Check("saved networks give the recorded counts"),
+        set(),
+        functools.cache(load),
+    )
     for name in STORES:
         results = open_store(folder, name)
         rows = results.select()
@@ -234,7 +237,7 @@ def networks_agree(folder: Path, data_dir: Path) -> Check:
                 check.skipped.append(f"{path.name}: no {run.dataset} in {data_dir}")
                 continue
             try:
-                table = tested_again(run, results, load(run.dataset, data_dir))
+                table = tested_again(run, results, read(run.dataset, data_dir))
                 wrong = table.loc[~table["matches"], ["class", "recorded", "correct"]]
                 first = "; ".join(
                     f"{w['class']}: recorded {w['recorded']:g}, today {w['correct']}"
@@ -245,6 +248,17 @@ def networks_agree(folder: Path, data_dir: Path) -> Check:
                 check.expect(False, str(error))
     for path in set((folder / "weights").glob("*.*")) - known:
         check.expect(False, f"{path} belongs to no run of today's networks")
+    return check
+
+
+def unverified(folder: Path) -> Check:
+    """The tables that no other file can confirm."""
+    check = Check("measurements without a second source")
+    for path in sorted(folder.glob("*.csv")):
+        if path.stem.startswith(MEASURED):
+            check.skipped.append(f"{path.name}: times and memory of one machine")
+        elif path.stem.endswith(("_loss", "_variations", "_gradients")):
+            check.skipped.append(f"{path.name}: no other file has these numbers")
     return check
 
 
