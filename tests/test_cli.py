@@ -26,7 +26,8 @@ from common.training.recipes import MODERN, REPORT2017, TUTORIAL
 
 SCRIPTS = {path.stem: importlib.import_module(path.stem) for path in sorted(ROOT.glob("part*.py"))}
 READING = ("part1_factors", "part2_published")  # train nothing
-TRAINING = [name for name in SCRIPTS if name not in (*READING, "part2_profile")]
+OTHERS = (*READING, "part2_profile", "part2_own_digits")
+TRAINING = [name for name in SCRIPTS if name not in OTHERS]
 DESIGNS = [LENET5, LENET5_RELU, LENET5_2017]
 
 
@@ -60,7 +61,7 @@ def test_help_names_every_option(name: str, capsys: pytest.CaptureFixture) -> No
     assert status(SCRIPTS[name], ["--help"]) == 0
     text = capsys.readouterr().out
     folders = ("--data-dir", "--synthetic", "--results-dir", "--figures-dir")
-    for option in (*NAMES, *folders, "--fresh", "--plot-only", "--list"):
+    for option in (*NAMES, *folders, "--fresh", "--plot-only", "--list", "--evaluate", "--figure"):
         assert f"{option} " in text or f"{option}\n" in text, option
 
 

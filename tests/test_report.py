@@ -20,7 +20,7 @@ REPORT = report.REPORT.read_text(encoding="utf-8")
 # The numbers that may be typed in the template: designs and sizes, parts and shares, years;
 # published numbers.
 NUMBERS = """
-5 6 7 9 10 11 12 13 16 28 30 77 100 120 256 300 3x3 28x28 32x32
+5 6 7 9 10 11 12 13 16 28 30 77 84 100 120 256 300 3x3 8x8 28x28 32x32
 0 1 2 3 4 60 95 1,000 10,000 100,000
 1998 2017 2019 2025
 86 21 98 0.05 60,000 70,000

@@ -12,19 +12,20 @@ SIZE, LONG_SIDE = 28, 20  # pixels: the image, and the longer side of the digit
 # Index of the centre of mass: the mean over MNIST's training images is 14.0 for rows and columns.
 CENTRE = 14
 WORK = 100  # longer side in pixels where strokes are measured: 5 for each pixel of the result
-# Width of strokes / longer side, from `stroke_width` on MNIST's training images: the median, and a
-# width that three in four exceed. Thinner strokes are thickened.
+# Width of strokes / longer side, as `thickened` measures it on MNIST's training images: the median,
+# and a width that three in four exceed. Thinner strokes are thickened.
 STROKE, THIN = 0.124, 0.105
 
 
-def prepare(ink: np.ndarray, *, centre: bool = True, thicken: bool = True) -> np.ndarray:
+def prepare(ink: np.ndarray, *, centre: str = "mass", thicken: bool = True) -> np.ndarray:
     """Prepare one digit as MNIST was prepared: uint8 (28, 28), 0 is paper, 255 is ink.
 
     Args:
         ink: float (H, W) of any size, 0 is paper, 1 is full ink. Without ink, the result is empty.
-        centre: put the centre of mass at the centre; False: the digit is in the upper left corner.
-        thicken: give thin strokes the width of MNIST's; without this they fade. The line of a pen
-            is about 3 % of a digit's height, and MNIST's is 12 %.
+        centre: what is at the centre: the centre of `mass`, or the middle of the digit's `box`;
+            `corner`: nothing, the digit is in the upper left corner.
+        thicken: give thin strokes the width of MNIST's. The line of a pen is about 3 % of a digit's
+            height, and MNIST's is 12 %.
     """
     image = np.zeros((SIZE, SIZE), np.uint8)
     ink = cropped(np.asarray(ink, np.float32))
@@ -34,15 +35,15 @@ def prepare(ink: np.ndarray, *, centre: bool = True, thicken: bool = True) -> np
     if thicken:
         ink = cropped(thickened(ink))
     ink = resized(ink, LONG_SIDE)
-    ink = ink / ink.max()
-    top, left = 0, 0
-    if centre:
-        mass = ndimage.center_of_mass(ink)
-        top, left = (
-            int(np.clip(round(CENTRE - middle), 0, SIZE - side))
-            for middle, side in zip(mass, ink.shape, strict=True)
-        )
-    image[top : top + ink.shape[0], left : left + ink.shape[1]] = (255 * ink).round()
+    height, width = ink.shape
+    middle = {
+        "mass": ndimage.center_of_mass(ink),
+        "box": (height / 2, width / 2),
+        "corner": (CENTRE, CENTRE),
+    }
+    y, x = (CENTRE - round(place) for place in middle[centre])
+    y, x = min(max(y, 0), SIZE - height), min(max(x, 0), SIZE - width)
+    image[y : y + height, x : x + width] = (255 * ink / ink.max()).round()
     return image
 
 
@@ -70,15 +71,6 @@ def resized(ink: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(image).clip(0, 1)
 
 
-def stroke_width(mask: np.ndarray) -> float:
-    """The mean width of strokes in pixels, from a mask, bool (H, W), with ink and an empty border.
-
-    The distance to paper grows from the edge of a stroke to its middle: its mean is a quarter of
-    the width, plus half a pixel because the first pixel has the distance 1.
-    """
-    return max(1.0, 4 * float(ndimage.distance_transform_edt(mask)[mask].mean()) - 2)
-
-
 def thickened(ink: np.ndarray) -> np.ndarray:
     """Move the edges of thin strokes outwards, so that they have the width of MNIST's.
 
@@ -86,7 +78,11 @@ def thickened(ink: np.ndarray) -> np.ndarray:
     """
     side = max(ink.shape)
     mask = np.pad(ink > 0.5, side // 8)
-    width = stroke_width(mask) if mask.any() else side
+    if not mask.any():
+        return ink
+    # The distance to paper grows from 1 at the edge of a stroke to its middle: its mean is a
+    # quarter of the width, plus a half.
+    width = 4 * ndimage.distance_transform_edt(mask)[mask].mean() - 2
     if width > THIN * side:
         return ink
     # After the edges move by m, the strokes have width + 2 m, and the digit side + 2 m.

@@ -35,8 +35,9 @@ from common.training.device import cores
 
 LAST = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]  # of an epoch
 # Beginnings of files that hold measurements and not the results of other files.
-MEASURED = ("part2_profile", "benchmark_")
+MEASURED = ("part2_profile", "benchmark_", "part2_own_digits")
 READING = ("part1_factors.py", "part2_published.py")  # scripts that never train
+SLOW = "part2_own_digits"  # its experiment measures again each time
 SHADE = 16  # of 255: rounding on another processor may change a pixel's colour by so much
 CHEAP = 120  # seconds: the longest run that `retrained` trains
 
@@ -114,8 +115,9 @@ def commands(readme: str) -> list[list[str]]:
     """The words of the commands that draw the figures: section 5 of README.txt."""
     section = readme.partition("5. ALL COMMANDS OF THE REPORT")[2].partition("\n6. ")[0]
     lines = re.findall(r"^    python (part\w+\.py[^#\n]*)", section, flags=re.MULTILINE)
-    # --split validation chooses recipes and draws nothing; all saved seeds are reported.
-    used = (re.sub(r"--seeds \d+", "", line).split() for line in lines if "validation" not in line)
+    # Validation draws nothing; SLOW measures again; all saved seeds are reported.
+    lines = [line for line in lines if "validation" not in line and not line.startswith(SLOW)]
+    used = (re.sub(r"--seeds \d+", "", line).split() for line in lines)
     return [list(words) for words in dict.fromkeys(map(tuple, used))]
 
 
@@ -166,6 +168,8 @@ def recomputed(
         path = figures / name
         if not path.exists():
             pictures.expect(False, f"{path} is missing")
+        elif name.startswith(SLOW):
+            pictures.skipped.append(f"{name}: {SLOW}.py --compare draws it in two minutes")
         elif name not in drawn and not all(present(d, data_dir) for d in ("mnist", "cifar10")):
             pictures.skipped.append(f"{name}: MNIST or CIFAR-10 is not in {data_dir}")
         elif name not in drawn:
@@ -219,11 +223,8 @@ def report_agrees(folder: Path, report: Path) -> Check:
 
 def networks_agree(folder: Path, data_dir: Path) -> Check:
     """Every saved network gives its recorded counts; TOLERANCE allows for other processors."""
-    check, known, read = (
-        Check("saved networks give the recorded counts"),
-        set(),
-        functools.cache(load),
-    )
+    check, known = Check("saved networks give the recorded counts"), set()
+    read = functools.cache(load)
     for name in STORES:
         results = open_store(folder, name)
         rows = results.select()
@@ -256,7 +257,7 @@ def unverified(folder: Path) -> Check:
     check = Check("measurements without a second source")
     for path in sorted(folder.glob("*.csv")):
         if path.stem.startswith(MEASURED):
-            check.skipped.append(f"{path.name}: times and memory of one machine")
+            check.skipped.append(f"{path.name}: only measuring again gives it")
         elif path.stem.endswith(("_loss", "_variations", "_gradients")):
             check.skipped.append(f"{path.name}: no other file has these numbers")
     return check
