@@ -44,6 +44,7 @@ from common.training.recipes import LECUN1998, MODERN
 MLPS = dict.fromkeys([mlp_design(30), mlp_design(300), mlp_design(300, 100)], MODERN)
 LENETS = dict.fromkeys([LENET5, LENET5_RELU, LENET5_2017], MODERN) | {LENET5_1998: LECUN1998}
 
+FIGURES = ("pareto", "latency", "memory", "roofline", "operators", "variants")
 IMAGES = [1, 4, 16, 64, 256, 1000, 10000]  # per call
 
 
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = Settings.of(args)
     runs = [Run(design, recipe, settings.dataset) for design, recipe in (MLPS | LENETS).items()]
     runs = chosen(runs, settings.designs)
+    settings.check_figures(FIGURES)
     # A quick measurement does not replace a precise one.
     name = Path(__file__).stem + ("_quick" if args.quick else "")
     folder, device = settings.results_dir, settings.device
@@ -90,8 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not plain.all():
         by_name["variants"] = figures.variants(rows[single])
     label = "-".join([device, *settings.designs])
-    for what, figure in by_name.items():
-        path = save(figure, settings.figures_dir / f"{name}_{what}_{label}.png")
+    for what in filter(settings.draws, by_name):
+        path = save(by_name[what], settings.figures_dir / f"{name}_{what}_{label}.png")
         print(f"figure:  {relative_path(path)}")
     if args.trace and not settings.plot_only:
         print(f"traces:  {relative_path(folder)}/trace_<design>_<variant>_<images>.json")

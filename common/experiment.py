@@ -237,7 +237,7 @@ class Experiment:
     def figure(self, what: str, figure: Figure, label: str | None = None) -> None:
         """Write a figure to `<experiment>_<what>_<label>.png`, except with --figure of others."""
         self._drawn.append(what)
-        if self.settings.figures and what not in self.settings.figures:
+        if not self.settings.draws(what):
             return
         name = f"{self.name}_{what}_{self.settings.label if label is None else label}.png"
         self.files.append(style.save(figure, self.settings.figures_dir / name))
@@ -249,9 +249,7 @@ class Experiment:
             UsageError: --figure names a figure that the script does not draw.
         """
         console.print_closing(self.results, tables.runs, self.files, self.failed, self.settings)
-        unknown = " ".join(sorted(set(self.settings.figures) - set(self._drawn)))
-        if unknown:
-            raise UsageError(f"--figure: no {unknown}; there are {' '.join(self._drawn)}")
+        self.settings.check_figures(self._drawn)
         return 1 if self.failed else 0
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -87,6 +88,16 @@ class Settings:
             label="-".join([*parts, *designs, *labels]),
             **{name: getattr(args, name) for name in FLAGS},
         )
+
+    def draws(self, figure: str) -> bool:
+        """Whether to draw a figure; --figure names those to draw."""
+        return not self.figures or figure in self.figures
+
+    def check_figures(self, names: Sequence[str]) -> None:
+        """Raise a UsageError if --figure names a figure that is not one of `names`."""
+        unknown = " ".join(sorted(set(self.figures) - set(names)))
+        if unknown:
+            raise UsageError(f"--figure: no {unknown}; there are {' '.join(names)}")
 
     def engine(self, shifts: bool = False) -> Engine:
         """The workers of a sweep."""

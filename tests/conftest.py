@@ -12,6 +12,7 @@ from types import ModuleType
 import pandas as pd
 import pytest
 import torch
+from hypothesis import settings
 
 from common.data import datasets as data
 from common.data import synthetic
@@ -20,6 +21,9 @@ from common.models.design import totals
 from common.results.store import Results
 from common.training.loop import Run
 from common.training.recipes import Recipe
+
+settings.register_profile("lab", deadline=None)  # no test fails because the machine is slow
+settings.load_profile("lab")
 
 ROOT = Path(__file__).resolve().parent.parent
 

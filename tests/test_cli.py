@@ -252,7 +252,7 @@ NAMES = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), VALUES), max_size=5), st.booleans())
 def test_any_options_make_runs_or_a_usage_error(pairs: list[tuple], synthetic: bool) -> None:
     argv = [word for pair in pairs for word in pair] + ["--synthetic"] * synthetic
@@ -275,7 +275,7 @@ MORE_NAMES = (*NAMES, "--c1", "--c3", "--layers", "--activation", "--hidden")
 
 
 @pytest.mark.parametrize("name", TRAINING)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.sampled_from(MORE_NAMES), VALUES), max_size=3),
     st.lists(st.sampled_from(FLAGS), max_size=2),

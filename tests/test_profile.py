@@ -213,6 +213,7 @@ def test_weights_of_another_design_are_refused_by_name(
         (["--batch-sizes", "0"], 2, "0 is not at least 1"),
         (["--designs", "31"], 2, "there are 30 300 300-100 lenet5"),
         (["--device", "tpu"], 2, "choose from"),
+        (["--figure", "paretto"], 2, "no paretto; there are pareto latency"),
         (["--plot-only"], 1, "no measurements yet"),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_first_try_of_the_tutorial(
     last = done.stdout.splitlines()[-1]
     assert "--synthetic" not in last and "--epochs 1" in last
     before = sums(figures)
-    whats = ("loss", "classes", "confusion", "filters", "predictions")
+    whats = ("loss", "classes", "confusion", "filters", "predictions", "maps")
     label = "tutorial-epochs1-batchsize250-seeds2"
     assert set(before) == {f"{name}_{what}_{label}.png" for what in whats}
     assert all(path.stat().st_size > 5000 for path in figures.iterdir())
@@ -107,7 +107,8 @@ def test_a_first_try_of_lenet5(tmp_path: Path, cluster: str, capsys: pytest.Capt
     check_results(name, tmp_path, capsys.readouterr().out, runs=2)
     label = "report2017-epochs1-batchsize250-seeds2-lenet5-2017"
     drawn = {f"{name}_{what}_{label}.png" for what in ("curves", "accuracy", "confusion")}
-    images = {f"{name}_misread_{label}.png", f"{name}_examples_synthetic-digits.png"}
+    images = {f"{name}_{what}_{label}.png" for what in ("misread", "filters", "maps")}
+    images.add(f"{name}_examples_synthetic-digits.png")
     assert set(sums(tmp_path / "figures")) == drawn | images
 
     # From results of real data, on a machine that has neither data nor weights.
@@ -118,7 +119,7 @@ def test_a_first_try_of_lenet5(tmp_path: Path, cluster: str, capsys: pytest.Capt
     data = ["--plot-only", "--data-dir", str(tmp_path / "none")]
     assert part2_lenet5.main([*SHORT[1:], *options, *folder, *data]) == 0
     assert set(sums(tmp_path / "figures")) == drawn
-    assert "figures that show digits: no mnist in" in capsys.readouterr().out
+    assert "figures of digits and layers: no mnist in" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
 
 
