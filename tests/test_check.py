@@ -16,13 +16,12 @@ import part2_mlp
 from common.report import __main__ as report
 from common.report.check import (
     Check,
-    commands,
     networks_agree,
-    recomputed,
     report_agrees,
     retrained,
     runs_agree,
 )
+from common.report.redraw import commands, recomputed
 
 RESULTS, FIGURES = ROOT / "results", ROOT / "figures"
 TEXT = {"design": str, "fingerprint": str}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common import ROOT, LabError, UsageError, cli
 from common.console import print_table, wrapped
-from common.report import check
+from common.report import check, redraw
 from common.report.check import Check
 from common.report.fill import TEMPLATE, fill
 from common.results.files import replacing
@@ -71,12 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def all_checks(data_dir: Path, retrain: int) -> Iterator[Check]:
     """Every check of the repository; some use a temporary folder."""
     results, figures, report = ROOT / "results", ROOT / "figures", ROOT / "REPORT.md"
-    scripts = check.commands((ROOT / "README.txt").read_text(encoding="utf-8"))
+    scripts = redraw.commands((ROOT / "README.txt").read_text(encoding="utf-8"))
     yield from check.runs_agree(results)
     yield check.report_agrees(results, report)
     yield check.networks_agree(results, data_dir)
     with tempfile.TemporaryDirectory() as scratch:
-        yield from check.recomputed(results, figures, data_dir, scripts, Path(scratch))
+        yield from redraw.recomputed(results, figures, data_dir, scripts, Path(scratch))
     yield check.unverified(results)
     if retrain:
         with tempfile.TemporaryDirectory() as scratch:

@@ -4,41 +4,27 @@ Each function verifies one kind of statement; what it finds is a Check.
 """
 
 import functools
-import io
 import random
-import re
-import shutil
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from importlib import import_module
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from scipy import stats
 
 from common import LabError
 from common.data.datasets import load, present
 from common.models.design import totals
-from common.plots.style import SOFTWARE
 from common.report.fill import TEMPLATE, fill
 from common.report.stores import STORES, open_store, run_of
-from common.results.columns import FINGERPRINT, TABLES
+from common.results.columns import FINGERPRINT
 from common.results.outcome import tested_again
 from common.sweep.sweep import Engine, sweep
-from common.training.device import cores
 
 LAST = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]  # of an epoch
 # Beginnings of files that hold measurements and not the results of other files.
 MEASURED = ("part2_profile", "benchmark_", "part2_own_digits")
-READING = ("part1_factors.py", "part2_published.py")  # scripts that never train
-SLOW = "part2_own_digits"  # its experiment measures again each time
-SHADE = 16  # of 255: rounding on another processor may change a pixel's colour by so much
 CHEAP = 120  # seconds: the longest run that `retrained` trains
 
 
@@ -72,34 +58,27 @@ def runs_agree(folder: Path) -> list[Check]:
         except LabError as error:
             files.expect(False, str(error))
             continue
+        kinds = list(results.kinds)
         tables = {table: results.select(table=table) for table in results.tables}
         for table, rows in tables.items():
-            path = results.path(table)
-            lost = len(pd.read_csv(path)) - len(rows) if path.exists() else 0
-            files.expect(not lost, f"{path}: {lost} rows of runs that are not in all files")
-        kinds = list(results.kinds)
+            lost = rows_without_run(results.path(table), rows)
+            files.expect(not lost, f"{results.path(table)}: not in all files: {lost}")
         parts = {t: dict(iter(rows.groupby(kinds, sort=False))) for t, rows in tables.items()}
-        for identity, (row,) in ((i, r.to_dict("records")) for i, r in parts["runs"].items()):
+        for identity, run_rows in parts["runs"].items():
+            row, counts = run_rows.iloc[0], parts["classes"][identity]
             where = f"{results.path()}, {row['design']} seed {row['seed']}, recipe {row['recipe']}"
-            last, counts = parts["epochs"][identity], parts["classes"][identity]
-            steps, values = last["epoch"].tolist(), last[LAST].iloc[-1].tolist()
-            whole = steps == [*range(1, row["epochs"] + 1)]
-            same = np.allclose(values, [row[n] for n in LAST], rtol=1e-5, equal_nan=True)
-            seconds = np.isclose(last["seconds"].sum(), row["train_seconds"], rtol=1e-3)
-            epochs.expect(whole and same and seconds, f"{where}: its epochs do not end so")
-            right, total = counts["correct"].sum(), counts["total"].sum()
-            adds_up = np.isclose(right / total, row["test_accuracy"], atol=2e-6)
+            ends = ends_as(parts["epochs"][identity], row)
+            epochs.expect(ends, f"{where}: its epochs end with other numbers")
+            accuracy = counts["correct"].sum() / counts["total"].sum()
             exact = np.allclose(counts["accuracy"], counts["correct"] / counts["total"], atol=2e-6)
-            message = f"{where}: its classes add up to {right / total:.6g}"
-            classes.expect(len(counts) == 10 and adds_up and exact, message)
+            whole = len(counts) == 10 and exact
+            adds_up = whole and np.isclose(accuracy, row["test_accuracy"], atol=2e-6)
+            classes.expect(adds_up, f"{where}: its classes add up to {accuracy:.6g}")
             if "confusion" in parts:
-                square = parts["confusion"][identity]
-                sums = square.groupby("class")["count"].sum().reindex(counts["class"])
-                diagonal = square[square["class"] == square["predicted"]].set_index("class")
-                pairs = [(sums, "total"), (diagonal["count"].reindex(counts["class"]), "correct")]
-                equal = all(a.tolist() == counts[b].tolist() for a, b in pairs)
-                confusion.expect(equal, f"{where}: its confusion matrix does not add up")
-        for _, row in tables["runs"].drop_duplicates([k for k in kinds if k != "seed"]).iterrows():
+                adds_up = confusion_adds_up(parts["confusion"][identity], counts)
+                confusion.expect(adds_up, f"{where}: its confusion matrix does not add up")
+        one_each = [*(kind for kind in kinds if kind != "seed"), "parameters", "macs"]
+        for _, row in tables["runs"].drop_duplicates(one_each).iterrows():
             where = f"{results.path()}, {row['design']}, recipe {row['recipe']}"
             try:
                 run = run_of(row)
@@ -111,100 +90,32 @@ def runs_agree(folder: Path) -> list[Check]:
     return [files, epochs, classes, confusion, networks]
 
 
-def commands(readme: str) -> list[list[str]]:
-    """The words of the commands that draw the figures: section 5 of README.txt."""
-    section = readme.partition("5. ALL COMMANDS OF THE REPORT")[2].partition("\n6. ")[0]
-    lines = re.findall(r"^    python (part\w+\.py[^#\n]*)", section, flags=re.MULTILINE)
-    # Validation draws nothing; SLOW measures again; all saved seeds are reported.
-    lines = [line for line in lines if "validation" not in line and not line.startswith(SLOW)]
-    used = (re.sub(r"--seeds \d+", "", line).split() for line in lines)
-    return [list(words) for words in dict.fromkeys(map(tuple, used))]
+def rows_without_run(path: Path, rows: pd.DataFrame) -> str:
+    """The runs in a file that are not in `rows`, those of runs with rows in all files."""
+    if not path.exists():
+        return ""
+    saved = pd.read_csv(path, dtype=str, keep_default_na=False)[["design", "recipe", "seed"]]
+    complete = rows[["design", "recipe", "seed"]].astype(str).value_counts()
+    lost = saved.value_counts().sub(complete, fill_value=0)
+    return ", ".join(f"{d}, {recipe}, seed {seed}" for d, recipe, seed in lost[lost > 0].index)
 
 
-def redraw(words: Sequence[str], results: Path, figures: Path, data_dir: Path) -> str:
-    """Run a script with --plot-only in this process; returns its error message, or nothing."""
-    script = import_module(words[0].removesuffix(".py"))
-    folders = ["--results-dir", str(results), "--figures-dir", str(figures)]
-    reading = [] if words[0] in READING else ["--plot-only", "--data-dir", str(data_dir)]
-    output = io.StringIO()
-    with redirect_stdout(output), redirect_stderr(output):
-        status = script.main([*words[1:], *reading, *folders])
-    return output.getvalue().strip().splitlines()[-1] if status else ""
+def ends_as(epochs: pd.DataFrame, run: pd.Series) -> bool:
+    """Whether the epochs of a run are complete, and the last one has the run's numbers."""
+    complete = epochs["epoch"].tolist() == [*range(1, run["epochs"] + 1)]
+    last, numbers = epochs[LAST].iloc[-1].astype(float), run[LAST].astype(float)
+    seconds = np.isclose(epochs["seconds"].sum(), run["train_seconds"], rtol=1e-3)
+    return complete and seconds and np.allclose(last, numbers, rtol=1e-5, equal_nan=True)
 
 
-def recomputed(
-    folder: Path, figures: Path, data_dir: Path, scripts: Sequence[Sequence[str]], scratch: Path
-) -> list[Check]:
-    """Tables of means, tables of layers and figures equal those that the scripts make now.
-
-    Args:
-        folder: the results.
-        figures: the figures.
-        data_dir: the data; without it, figures that show images are not verified.
-        scripts: commands, each as words.
-        scratch: an empty folder.
-    """
-    tables, pictures = Check("tables of means and layers are today's"), Check("figures are today's")
-    again, images = scratch / "results", scratch / "figures"
-    shutil.copytree(folder, again, ignore=lambda _, names: [n for n in names if derived(n)])
-    for name in STORES:
-        results = open_store(again, name)
-        if not (rows := results.select()).empty:
-            results.add_layers([run_of(row) for _, row in rows.iterrows()])
-    with ProcessPoolExecutor(min(cores(), len(scripts) or 1), get_context("spawn")) as pool:
-        jobs = [
-            pool.submit(redraw, words, again, images / str(number), data_dir)
-            for number, words in enumerate(scripts)
-        ]
-        for words, job in zip(scripts, jobs, strict=True):
-            if message := job.result():
-                pictures.expect(False, f"{' '.join(words)}: {message}")
-    both = [path.name for parent in (folder, again) for path in parent.glob("*.csv")]
-    for name in sorted(filter(derived, set(both))):
-        same = same_table(folder / name, again / name)
-        tables.expect(same, f"{folder / name}: not as its runs give")
-    drawn = {path.name: path for path in images.rglob("*.png")}
-    for name in sorted({path.name for path in figures.glob("*.png")} | set(drawn)):
-        path = figures / name
-        if not path.exists():
-            pictures.expect(False, f"{path} is missing")
-        elif name.startswith(SLOW):
-            pictures.skipped.append(f"{name}: {SLOW}.py --compare draws it in two minutes")
-        elif name not in drawn and not all(present(d, data_dir) for d in ("mnist", "cifar10")):
-            pictures.skipped.append(f"{name}: MNIST or CIFAR-10 is not in {data_dir}")
-        elif name not in drawn:
-            pictures.expect(False, f"{path}: no command of README.txt draws it")
-        elif (software := Image.open(path).info.get("Software")) != SOFTWARE:
-            pictures.skipped.append(f"{name}: drawn with {software}, not with {SOFTWARE}")
-        else:
-            same = same_picture(path, drawn[name])
-            pictures.expect(same, f"{path}: not as its results give")
-    return [tables, pictures]
-
-
-def derived(name: str) -> bool:
-    """Whether a file of the results is computed from others: means, and layers of networks."""
-    stem, measured = name.removesuffix(".csv"), {"", "_gradients", *(f"_{t}" for t in TABLES)}
-    runs = any(stem.removeprefix(store) in measured for store in STORES if stem.startswith(store))
-    return name.endswith(".csv") and not runs and not stem.startswith(MEASURED)
-
-
-def same_table(path: Path, other: Path) -> bool:
-    """Whether two CSV files have the same rows; numbers may differ in the last digits."""
-    if not (path.exists() and other.exists()):
-        return False
-    try:
-        frames = [pd.read_csv(p, dtype={FINGERPRINT: str}) for p in (path, other)]
-        pd.testing.assert_frame_equal(*frames, rtol=1e-4, atol=1e-9)
-    except AssertionError:
-        return False
-    return True
-
-
-def same_picture(path: Path, other: Path) -> bool:
-    """Whether two images have the same pixels, but for rounding."""
-    a, b = (np.asarray(Image.open(p).convert("RGBA"), dtype=int) for p in (path, other))
-    return a.shape == b.shape and np.abs(a - b).max() <= SHADE
+def confusion_adds_up(confusion: pd.DataFrame, classes: pd.DataFrame) -> bool:
+    """Whether a confusion matrix has the images of each class, and its correct ones."""
+    square = confusion.pivot(index="class", columns="predicted", values="count")
+    square = square.reindex(index=classes["class"], columns=classes["class"])
+    sums, correct = square.sum(axis=1), np.diag(square)
+    return (sums.to_numpy() == classes["total"].to_numpy()).all() and (
+        correct == classes["correct"].to_numpy()
+    ).all()
 
 
 def report_agrees(folder: Path, report: Path) -> Check:
