@@ -243,7 +243,7 @@ def print_tested_again(run: Run, table: pd.DataFrame) -> None:
             "images": row["images"],
             "recorded": "none" if math.isnan(row["recorded"]) else f"{row['recorded']:g}",
             "today": row["correct"],
-            "accuracy": f"{percent(row['correct'] / row['images'])} %",
+            "today %": percent(row["correct"] / row["images"]),
             "": "" if row["matches"] else "differs",
         }
         for row in table.to_dict("records")
@@ -251,13 +251,17 @@ def print_tested_again(run: Run, table: pd.DataFrame) -> None:
     print_table(rows)
 
 
-def print_verdict(tested: int, wrong: Sequence[str], untested: Sequence[str]) -> None:
+def print_verdict(tested: Sequence[Run], wrong: Sequence[Run], untested: Sequence[Run]) -> None:
     """Print how many saved networks were tested, and which differ from their recorded numbers."""
-    print(f"\nsaved networks tested: {tested}, of which {len(wrong)} differ from the records")
+
+    def names(runs: Sequence[Run]) -> str:
+        return ", ".join(f"{run.design.name} ({run.recipe.name}, {run.dataset})" for run in runs)
+
+    print(f"\nsaved networks tested: {len(tested)}, of which {len(wrong)} differ from the records")
     if wrong:
-        print(wrapped(f"DIFFERENT: {', '.join(wrong)}"))
+        print(wrapped(f"DIFFERENT: {names(wrong)}"))
     if untested:
-        print(wrapped(f"not tested (no saved weights): {', '.join(untested)}"))
+        print(wrapped(f"not tested (no saved network): {names(untested)}"))
 
 
 def print_closing(

@@ -123,15 +123,18 @@ class Experiment:
 
     def evaluate(self) -> int:
         """Test the saved networks and print the comparison. Exit status 0 if all tested match."""
-        tables = {}
-        for run in self.kinds:
-            if self.results.weights_path(run).exists():
-                tables[run] = tested_again(run, self.results, self.dataset(run.dataset))
-                console.print_tested_again(run, tables[run])
-        untested = [run.design.name for run in self.kinds if run not in tables]
-        wrong = [str(run) for run, table in tables.items() if not table["matches"].all()]
-        console.print_verdict(len(tables), wrong, untested)
-        return 1 if wrong or not tables else 0
+        saved = [run for run in self.kinds if self.results.weights_path(run).exists()]
+        wrong = []
+        for run in saved:
+            try:
+                table = tested_again(run, self.results, self.dataset(run.dataset))
+                console.print_tested_again(run, table)
+                wrong += [] if table["matches"].all() else [run]
+            except LabError as error:
+                print(f"\n{error}")
+                wrong.append(run)
+        console.print_verdict(saved, wrong, [run for run in self.kinds if run not in saved])
+        return 1 if wrong or not saved else 0
 
     def missing(self) -> list[Run]:
         """The runs to train."""

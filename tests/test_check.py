@@ -15,6 +15,7 @@ import part1_explore_depth
 import part2_mlp
 from common.report import __main__ as report
 from common.report.check import (
+    NETWORKS,
     Check,
     networks_agree,
     report_agrees,
@@ -123,7 +124,8 @@ def test_the_sentence_that_was_edited_is_named(tmp_path: Path) -> None:
     lines[20] = lines[20].replace("e", "E") + " Or not."
     edited.write_text("\n".join(lines) + "\n", encoding="utf-8")
     (problem,) = report_agrees(RESULTS, edited).problems
-    assert problem == f"{edited}, line 21: not as the results give"
+    assert problem.startswith(f"{edited}, line 21: it says '{lines[20]}', the results give '")
+    assert problem.endswith(f"{text.splitlines()[20]}'")
 
 
 def test_edited_means_layers_and_figures_are_found(tmp_path: Path, results: Path) -> None:
@@ -145,9 +147,9 @@ def test_edited_means_layers_and_figures_are_found(tmp_path: Path, results: Path
     size.unlink()
     checks = recomputed(results, figures, tmp_path, [[f"{DEPTH}.py"]], tmp_path / "scratch")
     assert problems(checks) == [
-        f"{results / DEPTH}_layers.csv: not as its runs give",
-        f"{results / DEPTH}_summary.csv: not as its runs give",
-        f"{accuracy}: not as its results give",
+        f"{results / DEPTH}_layers.csv: differs from what the runs give",
+        f"{results / DEPTH}_summary.csv: differs from what the runs give",
+        f"{accuracy}: differs from the figure of the results",
         f"{size} is missing",
     ]
     assert checks[1].skipped == [f"more.png: MNIST or CIFAR-10 is not in {tmp_path}"]
@@ -156,6 +158,9 @@ def test_edited_means_layers_and_figures_are_found(tmp_path: Path, results: Path
     image.save(accuracy, pnginfo=drawn_elsewhere)
     *_, pictures = recomputed(results, figures, tmp_path, [[f"{DEPTH}.py"]], tmp_path / "again")
     assert pictures.skipped[-1].startswith(f"{accuracy.name}: drawn with matplotlib 0.1, not with")
+    image.save(accuracy)  # as another program
+    *_, pictures = recomputed(results, figures, tmp_path, [[f"{DEPTH}.py"]], tmp_path / "third")
+    assert f"{accuracy}: none of our scripts wrote this file" in pictures.problems
 
 
 @pytest.fixture(scope="module")
@@ -171,19 +176,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_saved_networks_are_tested_and_an_edited_weight_is_found(
     trained: Path, tmp_path: Path
 ) -> None:
-    check = networks_agree(trained, ROOT / "data")
-    assert (check.verified, check.problems, check.skipped) == (1, [], [])
+    check = networks_agree(trained, ROOT / "data", [])
+    assert (check.verified, check.problems) == (1, [])
+    (reason,) = check.skipped
+    assert reason == "0 runs without a saved network: --retrain N trains N of them"
     copy = shutil.copytree(trained, tmp_path / "copy")
     (path,) = copy.glob("weights/*.pt")
     weights = torch.load(path, weights_only=True)
     weights["hidden.F1.weight"][0, 0] += 1
     torch.save(weights, path)
     shutil.copy(path, path.with_stem("mine"))
-    problems = networks_agree(copy, ROOT / "data").problems
-    assert problems == [
-        f"{path} has other weights than those of 30 seed 0: delete it",
-        f"{path.with_stem('mine')} belongs to no run of today's networks",
-    ]
+    missing = copy / "weights" / "part2_mlp_300_modern_seed0.pt"
+    weight, mine, lost = networks_agree(copy, ROOT / "data", ["part2_mlp_300_modern"]).problems
+    assert weight.startswith(
+        f"{path} or the .json file beside it is not of 30 seed 0, or is damaged"
+    )
+    assert mine == f"{path.with_stem('mine')} belongs to no run of today's networks"
+    assert lost == f"{missing} is missing"
 
 
 def test_networks_without_data_are_named_as_not_tested(trained: Path, tmp_path: Path) -> None:
@@ -193,9 +202,9 @@ def test_networks_without_data_are_named_as_not_tested(trained: Path, tmp_path: 
     (path,) = trained.glob("weights/*.pt")
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / path.name.replace("-synthetic-digits", "")).touch()
-    check = networks_agree(tmp_path, tmp_path / "none")
+    check = networks_agree(tmp_path, tmp_path / "none", [])
     assert check.problems == []
-    (reason,) = check.skipped
+    reason, _ = check.skipped
     assert reason.endswith(f"no mnist in {tmp_path / 'none'}")
 
 
@@ -225,9 +234,10 @@ def test_the_command_prints_what_is_verified_and_what_is_false(
     assert report.main(["--check"]) == 1
     output, error = capsys.readouterr()
     lines = {line.split("  ")[0]: line.split()[-3:] for line in output.splitlines()}
-    assert lines["saved networks give the recorded counts"] == ["1", "0", "0"]
+    count = str(len(NETWORKS))  # the repository's are missing here
+    assert lines["saved networks give the recorded counts"] == ["1", count, "1"]
     assert lines["last epoch equals the run"] == ["1", "0", "0"]
-    assert lines["REPORT.md is its template, filled"] == ["1", "1", "0"]
+    assert lines["REPORT.md is its template, filled"] == ["0", "1", "0"]
     assert "false: common/report/report.md.jinja" in output or "the report needs" in output
     assert error.startswith("error: ") and error.count("\n") == 1
 

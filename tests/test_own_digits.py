@@ -222,7 +222,7 @@ def save_noise(path: Path) -> None:
 
 BAD = {
     "missing.png": (lambda path: None, "is no file"),
-    "folder": (Path.mkdir, "is a folder: name images"),
+    "folder": (Path.mkdir, "is a folder: name the images in it"),
     "text.jpg": (save_text, "no image that can be read"),
     "part.png": (save_part, "no image that can be read"),
     "bomb.bmp": (save_bomb, "no image that can be read (DecompressionBombError"),

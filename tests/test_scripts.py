@@ -96,7 +96,7 @@ def test_a_first_try_of_the_tutorial(
     assert line.split()[0] == classes.loc[4, "class"]
     shutil.rmtree(results / "weights")
     assert part1_cifar_tutorial.main([*options, *folders, "--evaluate"]) == 1
-    assert "not tested (no saved weights): baseline" in capsys.readouterr().out
+    assert "not tested (no saved network): baseline" in capsys.readouterr().out
 
 
 def test_a_first_try_of_lenet5(tmp_path: Path, cluster: str, capsys: pytest.CaptureFixture) -> None:

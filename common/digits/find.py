@@ -51,7 +51,9 @@ def read(path: Path) -> tuple[np.ndarray, float]:
         LabError: there is no such file, or it is no image that Pillow can read.
     """
     if not path.is_file():
-        raise LabError(f"{path} is {'a folder: name images' if path.is_dir() else 'no file'}")
+        raise LabError(
+            f"{path} is {'a folder: name the images in it' if path.is_dir() else 'no file'}"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # an error above 179 M

@@ -13,7 +13,7 @@ def print_table(rows: pd.DataFrame) -> None:
     one = one[one["images"] == 1]
     latency = (1e6 * one["seconds"]).map("{:.0f}".format)
     columns = {
-        "accuracy %": (100 * one["test_accuracy"]).map("{:.2f}".format),
+        "seed 0 %": (100 * one["test_accuracy"]).map("{:.2f}".format),
         "weights kB": (one["parameter_bytes"] / 1e3).map("{:.0f}".format),
         "activ. kB": (one["activation_bytes"] / 1e3).map("{:.1f}".format),
         "p50 us": latency + one["noisy"].map({"yes": "*", "no": " "}),
@@ -23,7 +23,9 @@ def print_table(rows: pd.DataFrame) -> None:
     names = (one["design"] + " " + one["variant"]).str.removesuffix(" plain")
     print(pd.DataFrame(columns).set_axis(names.rename(None)).to_string())
     print("activations, p50 and p90 are of calls with one image; images/s is the highest")
-    print(f"*: the {ROUNDS} measurements of one image differ by more than 10 %")
+    print("accuracy: of seed 0, whose weights are measured; below: the mean of all seeds")
+    if (one["noisy"] == "yes").any():
+        print(f"*: the {ROUNDS} measurements of one image differ by more than 10 %")
 
 
 def verdict(rows: pd.DataFrame) -> str:

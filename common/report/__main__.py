@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"report:  {REPORT.name}")
         return 0
     data_dir = folder(args.data_dir or os.environ.get("LAB_DATA_DIR"), ROOT / "data")
+    print("verifying, for some two minutes", flush=True)
     checks = list(all_checks(data_dir, args.retrain or 0))
     print_table(
         [
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "not verified": [reason for one in checks for reason in one.skipped],
     }.items():
         for line in lines:
-            print(wrapped(f"{title}: {line}"))
+            print(wrapped(f"{title}: {line.replace(f'{ROOT}{os.sep}', '')}"))
     if problems:
         raise LabError(f"{len(problems)} statements are false: see above")
     return 0

@@ -5,6 +5,7 @@ Each function verifies one kind of statement; what it finds is a Check.
 
 import functools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -22,6 +23,17 @@ from common.results.columns import FINGERPRINT
 from common.results.outcome import tested_again
 from common.sweep.sweep import Engine, sweep
 
+# The saved networks of the repository.
+NETWORKS = (
+    "part1_cifar_tutorial_baseline_tutorial",
+    "part1_explore_depth_11_tuned-activation-gelu-c1-12-c3-28",
+    *(f"part2_mlp_{name}_modern" for name in ("30", "300", "300-100", "77")),
+    "part2_mlp_lenet5_modern-hidden-120-84",
+    *(f"part2_lenet5_{name}_report2017" for name in ("lenet5", "lenet5-relu", "lenet5-2017")),
+    *(f"part2_lenet5_{name}_modern" for name in ("lenet5", "lenet5-relu", "lenet5-2017")),
+    "part2_lenet5_lenet5-relu_modern-elastic",
+    "part2_lenet5_lenet5-1998_lecun1998",
+)
 LAST = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]  # of an epoch
 # Beginnings of files that hold measurements and not the results of other files.
 MEASURED = ("part2_profile", "benchmark_", "part2_own_digits")
@@ -38,8 +50,8 @@ class Check:
     skipped: list[str] = field(default_factory=list)  # each with the reason
 
     def expect(self, holds: object, problem: str) -> None:
-        """Count a statement; `problem` says what is wrong if it does not hold."""
-        self.verified += 1
+        """Count a statement that holds; else `problem` says what is wrong."""
+        self.verified += bool(holds)
         if not holds:
             self.problems.append(problem)
 
@@ -67,13 +79,14 @@ def runs_agree(folder: Path) -> list[Check]:
         for identity, run_rows in parts["runs"].items():
             row, counts = run_rows.iloc[0], parts["classes"][identity]
             where = f"{results.path()}, {row['design']} seed {row['seed']}, recipe {row['recipe']}"
-            ends = ends_as(parts["epochs"][identity], row)
-            epochs.expect(ends, f"{where}: its epochs end with other numbers")
+            difference = end_of(parts["epochs"][identity], row)
+            epochs.expect(not difference, f"{where}: {difference}")
             accuracy = counts["correct"].sum() / counts["total"].sum()
             exact = np.allclose(counts["accuracy"], counts["correct"] / counts["total"], atol=2e-6)
             whole = len(counts) == 10 and exact
             adds_up = whole and np.isclose(accuracy, row["test_accuracy"], atol=2e-6)
-            classes.expect(adds_up, f"{where}: its classes add up to {accuracy:.6g}")
+            both = f"accuracy {row['test_accuracy']:.6g}, its classes give {accuracy:.6g}"
+            classes.expect(adds_up, f"{where}: {both}")
             if "confusion" in parts:
                 adds_up = confusion_adds_up(parts["confusion"][identity], counts)
                 confusion.expect(adds_up, f"{where}: its confusion matrix does not add up")
@@ -100,12 +113,17 @@ def rows_without_run(path: Path, rows: pd.DataFrame) -> str:
     return ", ".join(f"{d}, {recipe}, seed {seed}" for d, recipe, seed in lost[lost > 0].index)
 
 
-def ends_as(epochs: pd.DataFrame, run: pd.Series) -> bool:
-    """Whether the epochs of a run are complete, and the last one has the run's numbers."""
-    complete = epochs["epoch"].tolist() == [*range(1, run["epochs"] + 1)]
-    last, numbers = epochs[LAST].iloc[-1].astype(float), run[LAST].astype(float)
-    seconds = np.isclose(epochs["seconds"].sum(), run["train_seconds"], rtol=1e-3)
-    return complete and seconds and np.allclose(last, numbers, rtol=1e-5, equal_nan=True)
+def end_of(epochs: pd.DataFrame, run: pd.Series) -> str:
+    """How the epochs of a run differ from the run's numbers; empty if they do not."""
+    if epochs["epoch"].tolist() != [*range(1, run["epochs"] + 1)]:
+        return f"{len(epochs)} of its {run['epochs']} epochs are in the file"
+    last = {**epochs[LAST].iloc[-1], "train_seconds": epochs["seconds"].sum()}
+    tolerance = {"train_seconds": 1e-3}  # the sum of rounded numbers
+    return "; ".join(
+        f"{name} {run[name]:.6g}, its epochs give {value:.6g}"
+        for name, value in last.items()
+        if not np.isclose(value, run[name], tolerance.get(name, 1e-5), equal_nan=True)
+    )
 
 
 def confusion_adds_up(confusion: pd.DataFrame, classes: pd.DataFrame) -> bool:
@@ -124,25 +142,37 @@ def report_agrees(folder: Path, report: Path) -> Check:
     try:
         text = fill(folder, TEMPLATE.read_text(encoding="utf-8")).splitlines()
         lines = report.read_text(encoding="utf-8").splitlines()
-        for what, start, end, *_ in SequenceMatcher(None, lines, text, False).get_opcodes():
-            check.verified += end - start - (what != "equal")
-            check.expect(what == "equal", f"{report}, line {start + 1}: not as the results give")
+        blocks = SequenceMatcher(None, lines, text, autojunk=False).get_opcodes()
+        for what, start, end, first, last in blocks:
+            if what == "equal":
+                check.verified += end - start
+                continue
+            says, gives = (" ".join(part)[:200] for part in (lines[start:end], text[first:last]))
+            both = f"it says '{says}', the results give '{gives}'"
+            check.expect(False, f"{report}, line {start + 1}: {both}")
     except (LabError, OSError) as error:
         check.expect(False, str(error))
     return check
 
 
-def networks_agree(folder: Path, data_dir: Path) -> Check:
-    """Every saved network gives its recorded counts; TOLERANCE allows for other processors."""
+def networks_agree(folder: Path, data_dir: Path, names: Sequence[str] = NETWORKS) -> Check:
+    """Every saved network gives its recorded counts; TOLERANCE allows for other processors.
+
+    `names` are those of the networks that must be there, as in the names of their files.
+    """
     check, known = Check("saved networks give the recorded counts"), set()
     read = functools.cache(load)
+    without = 0
     for name in STORES:
-        results = open_store(folder, name)
-        rows = results.select()
-        for _, row in rows[rows["seed"] == 0].iterrows():
+        try:
+            results = open_store(folder, name)
+        except LabError:
+            continue  # `runs_agree` says why
+        for _, row in results.select().iterrows():
             run = run_of(row)
             path = results.weights_path(run)
             if not path.exists():
+                without += 1
                 continue
             known |= {path, path.with_suffix(".json")}
             if not present(run.dataset, data_dir):
@@ -160,12 +190,18 @@ def networks_agree(folder: Path, data_dir: Path) -> Check:
                 check.expect(False, str(error))
     for path in set((folder / "weights").glob("*.*")) - known:
         check.expect(False, f"{path} belongs to no run of today's networks")
+    for name in names:
+        path = folder / "weights" / f"{name}_seed0.pt"
+        if path not in known:
+            check.expect(False, f"{path} is missing")
+    check.skipped.append(f"{without} runs without a saved network: --retrain N trains N of them")
     return check
 
 
 def unverified(folder: Path) -> Check:
     """The tables that no other file can confirm."""
     check = Check("measurements without a second source")
+    check.skipped.append("epochs before the last one: only training again gives them")
     for path in sorted(folder.glob("*.csv")):
         if path.stem.startswith(MEASURED):
             check.skipped.append(f"{path.name}: only measuring again gives it")
@@ -203,5 +239,7 @@ def retrained(folder: Path, data_dir: Path, count: int, scratch: Path) -> Check:
         else:
             spread = saved.std() * np.sqrt(1 + 1 / len(saved))
             same = abs(today - saved.mean()) <= stats.t.ppf(0.9995, len(saved) - 1) * spread
-        check.expect(same, f"{where}: recorded {recorded}, today {today}")
+        both = f"recorded {recorded:.6g}, today {today:.6g}"
+        print(f"{both}: {'the same' if same else 'DIFFERENT'}")
+        check.expect(same, f"{where}: {both}")
     return check

@@ -107,7 +107,9 @@ def trained(run: Run, results: Results) -> nn.Module:
         command = f"{results.experiment}.py {options}"
         raise LabError(f"no weights of {run} in {path.parent}: {command} trains it") from error
     except NOT_WEIGHTS as error:
-        raise LabError(f"{path} has other weights than those of {run}: delete it") from error
+        restore = "train them again, or restore both files (git checkout)"
+        message = f"{path} or the .json file beside it is not of {run}, or is damaged: {restore}"
+        raise LabError(message) from error
     return model
 
 
