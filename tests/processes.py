@@ -62,8 +62,19 @@ def finish(folder: Path, *more: str) -> None:
 
 def workers(pid: int) -> list[psutil.Process]:
     """The processes that train: children that were spawned by multiprocessing."""
-    children = psutil.Process(pid).children()
-    return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
+    found = []
+    with suppress(psutil.NoSuchProcess):  # the script has ended
+        for child in psutil.Process(pid).children():
+            with suppress(psutil.NoSuchProcess):  # this worker has ended
+                if any("spawn_main" in word for word in child.cmdline()):
+                    found.append(child)
+    return found
+
+
+def kill(process: psutil.Process) -> None:
+    """Kill a process, if it has not ended meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
 
 
 def group(pid: int) -> list[psutil.Process]:

@@ -18,7 +18,7 @@ import pytest
 import torch
 from conftest import ROOT, heed_signals, measured
 from distributed import Client, Security
-from processes import SAID, SEEDS, Start, assert_group_ends, finish, options, wait_for_line
+from processes import SAID, SEEDS, Start, assert_group_ends, finish, kill, options, wait_for_line
 from torch import nn
 
 import part2_mlp
@@ -71,7 +71,7 @@ class Dask:
     def close(self) -> None:
         for process in reversed(self.processes):
             for member in [psutil.Process(process.pid), *children(process)]:
-                member.kill()
+                kill(member)
             process.communicate()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import measured
-from processes import SAID, SEEDS, Start, assert_group_ends, finish, wait_for_line, workers
+from processes import SAID, SEEDS, Start, assert_group_ends, finish, kill, wait_for_line, workers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells a process's children")
 
@@ -98,7 +98,7 @@ def test_killed_workers_are_replaced(
         alive = [worker for worker in workers(process.pid) if worker not in victims]
         victims += alive[: kills.count(line)]
         for victim in victims[-kills.count(line) :]:
-            victim.kill()
+            kill(victim)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, out + err
     assert set(err.splitlines()) <= {
@@ -107,6 +107,21 @@ def test_killed_workers_are_replaced(
         for seed in range(SEEDS)
     }
     assert measured(tmp_path / "results") == undisturbed_sweep
+    assert_group_ends(process.pid)
+
+
+KILLED_AT_START = "error: a worker was killed while it started: try again\n"
+
+
+@pytest.mark.faults
+def test_a_worker_killed_while_it_starts_is_one_line(start: Start) -> None:
+    process = start(SEEDS, "--jobs", "1")
+    wait_for_line(process, "runs: ")
+    while not (starting := workers(process.pid)):
+        assert process.poll() is None
+    kill(starting[0])
+    _, said = process.communicate(timeout=100)
+    assert (process.returncode, said) == (1, KILLED_AT_START)
     assert_group_ends(process.pid)
 
 
@@ -120,13 +135,14 @@ def test_a_worker_killed_at_random_moments_ten_times(
     wait_for_line(process, "runs: ")
     for _ in range(10):
         with suppress(subprocess.TimeoutExpired):
-            process.wait(moments.uniform(0.5, 3))
+            process.wait(moments.uniform(0.2, 1.5))
         for victim in moments.sample(running := workers(process.pid), min(1, len(running))):
-            victim.kill()
+            kill(victim)
     out, err = process.communicate(timeout=300)
-    given_up = err.count("failed: its worker died each time")
-    assert process.returncode == (1 if given_up else 0), out + err
-    assert len(pd.read_csv(tmp_path / "results" / "part2_mlp.csv")) == 2 * SEEDS - given_up
+    if err != KILLED_AT_START:
+        given_up = err.count("failed: its worker died each time")
+        assert process.returncode == (1 if given_up else 0), out + err
+        assert len(pd.read_csv(tmp_path / "results" / "part2_mlp.csv")) == 2 * SEEDS - given_up
     finish(tmp_path)
     assert measured(tmp_path / "results") == undisturbed_sweep
     assert_group_ends(process.pid)

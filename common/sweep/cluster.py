@@ -1,7 +1,4 @@
-"""Train runs as tasks of Dask (https://distributed.dask.org), on this machine or on a cluster.
-
-Dask hands out the tasks. It notices when a worker dies, and gives its run to another worker.
-"""
+"""Train runs as tasks of Dask (https://distributed.dask.org), on this machine or on a cluster."""
 
 import logging
 import os
@@ -124,16 +121,19 @@ def connection(engine: Engine) -> Iterator[Client]:
     # New processes would import the script, and with it pandas and matplotlib: hide it.
     script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
-        with interrupts.blocked(), dask.config.set(LOCAL):
-            cluster = LocalCluster(
-                n_workers=engine.jobs,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                security=Security.temporary(),
-                silence_logs=SILENT,
-                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            )
-            client = Client(cluster, set_as_default=False)
+        try:
+            with interrupts.blocked(), dask.config.set(LOCAL):
+                cluster = LocalCluster(
+                    n_workers=engine.jobs,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    security=Security.temporary(),
+                    silence_logs=SILENT,
+                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+                )
+                client = Client(cluster, set_as_default=False)
+        except RuntimeError as error:
+            raise LabError("a worker was killed while it started: try again") from error
         with cluster, client:
             yield client
     finally:
