@@ -98,8 +98,7 @@ def plain_parser(description: str, dataset: str) -> Parser:
     add = parser.add_argument
     add("--data-dir", metavar="DIR", help=DATA_DIR_HELP)
     add("--designs", nargs="+", metavar="NAME", help="only these designs")
-    figure_help = "draw only these figures: the part of a file's name after the script's name"
-    add("--figure", nargs="+", metavar="NAME", help=figure_help)
+    add("--figure", nargs="+", metavar="NAME", help="only these figures, for example: accuracy")
     jobs_help = "runs trained in parallel (default: number of CPU cores; 1 on a GPU)"
     add("--jobs", type=number(int, 1), metavar="N", help=jobs_help)
     devices = ["cpu", "auto", "cuda", "mps"]

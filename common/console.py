@@ -257,7 +257,8 @@ def print_verdict(tested: Sequence[Run], wrong: Sequence[Run], untested: Sequenc
     def names(runs: Sequence[Run]) -> str:
         return ", ".join(f"{run.design.name} ({run.recipe.name}, {run.dataset})" for run in runs)
 
-    print(f"\nsaved networks tested: {len(tested)}, of which {len(wrong)} differ from the records")
+    counts = f"{len(tested)}, of which {len(wrong)} differ from the records"
+    print(f"\nsaved networks tested: {counts if tested else 'none'}")
     if wrong:
         print(wrapped(f"DIFFERENT: {names(wrong)}"))
     if untested:

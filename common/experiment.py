@@ -238,7 +238,7 @@ class Experiment:
             self.files.append(path)
 
     def figure(self, what: str, figure: Figure, label: str | None = None) -> None:
-        """Write a figure to `<experiment>_<what>_<label>.png`, except with --figure of others."""
+        """Write a figure to `<experiment>_<what>_<label>.png`; --figure may leave it out."""
         self._drawn.append(what)
         if not self.settings.draws(what):
             return

@@ -109,6 +109,15 @@ def test_an_edited_table_is_found_and_named(table: str, change: Callable, result
     assert found and all(f"{results / DEPTH}" in problem for problem in found)
 
 
+def test_a_recipe_that_nobody_knows_is_named_and_the_other_checks_go_on(results: Path) -> None:
+    for suffix in ("", "_epochs", "_classes"):
+        path = results / f"{DEPTH}{suffix}.csv"
+        edit(path, lambda table: table.replace({"recipe": {"tuned": "unknown"}}))
+    named = problems(runs_agree(results))
+    assert named and all("no recipe unknown" in problem for problem in named)
+    assert networks_agree(results, results, []).problems == []
+
+
 def test_an_edited_confusion_matrix_is_found(results: Path) -> None:
     for path in RESULTS.glob("part2_lenet5*.csv"):
         shutil.copy(path, results)

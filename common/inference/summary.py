@@ -23,7 +23,7 @@ def print_table(rows: pd.DataFrame) -> None:
     names = (one["design"] + " " + one["variant"]).str.removesuffix(" plain")
     print(pd.DataFrame(columns).set_axis(names.rename(None)).to_string())
     print("activations, p50 and p90 are of calls with one image; images/s is the highest")
-    print("accuracy: of seed 0, whose weights are measured; below: the mean of all seeds")
+    print("seed 0 %: accuracy of the measured weights; the sentence below has means of seeds")
     if (one["noisy"] == "yes").any():
         print(f"*: the {ROUNDS} measurements of one image differ by more than 10 %")
 

@@ -18,7 +18,7 @@ from common import LabError
 from common.data.datasets import load, present
 from common.models.design import totals
 from common.report.fill import TEMPLATE, fill
-from common.report.stores import STORES, open_store, run_of
+from common.report.stores import STORES, known_runs, open_store, run_of
 from common.results.columns import FINGERPRINT
 from common.results.outcome import tested_again
 from common.sweep.sweep import Engine, sweep
@@ -164,12 +164,9 @@ def networks_agree(folder: Path, data_dir: Path, names: Sequence[str] = NETWORKS
     read = functools.cache(load)
     without = 0
     for name in STORES:
-        try:
-            results = open_store(folder, name)
-        except LabError:
-            continue  # `runs_agree` says why
-        for _, row in results.select().iterrows():
-            run = run_of(row)
+        runs = known_runs(folder, name)
+        results = open_store(folder, name) if runs else None
+        for _, run in runs:
             path = results.weights_path(run)
             if not path.exists():
                 without += 1
@@ -218,10 +215,10 @@ def retrained(folder: Path, data_dir: Path, count: int, scratch: Path) -> Check:
     """
     check, cheap = Check("runs trained again give the recorded numbers"), []
     for name in STORES:
-        rows = open_store(folder, name).select()
-        cheap += [(name, row) for _, row in rows[rows["train_seconds"] < CHEAP].iterrows()]
-    for name, row in random.SystemRandom().sample(cheap, min(count, len(cheap))):
-        run, engine = run_of(row), Engine(data_dir, shifts=name == "part2_mlp")
+        runs = known_runs(folder, name)
+        cheap += [(name, row, run) for row, run in runs if row["train_seconds"] < CHEAP]
+    for name, row, run in random.SystemRandom().sample(cheap, min(count, len(cheap))):
+        engine = Engine(data_dir, shifts=name == "part2_mlp")
         where = f"{folder / name}.csv, {run}, recipe {run.recipe.name}"
         print(f"training {where} again ({row['train_seconds']:.0f} s)", flush=True)
         again = open_store(scratch, name)
@@ -240,6 +237,6 @@ def retrained(folder: Path, data_dir: Path, count: int, scratch: Path) -> Check:
             spread = saved.std() * np.sqrt(1 + 1 / len(saved))
             same = abs(today - saved.mean()) <= stats.t.ppf(0.9995, len(saved) - 1) * spread
         both = f"recorded {recorded:.6g}, today {today:.6g}"
-        print(f"{both}: {'the same' if same else 'DIFFERENT'}")
+        print(f"{both}: {'agrees' if same else 'DIFFERENT'}")
         check.expect(same, f"{where}: {both}")
     return check

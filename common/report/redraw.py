@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from common import LabError, one_line
+from common import one_line
 from common.data.datasets import present
 from common.plots.style import SOFTWARE
 from common.report.check import MEASURED, Check
-from common.report.stores import STORES, open_store, run_of
+from common.report.stores import STORES, known_runs, open_store
 from common.results.columns import FINGERPRINT, TABLES
 from common.training.device import cores
 
@@ -46,7 +46,7 @@ def redraw(words: Sequence[str], results: Path, figures: Path, data_dir: Path) -
     try:
         with redirect_stdout(output), redirect_stderr(output):
             status = script.main([*words[1:], *reading, *folders])
-    except Exception as error:  # of edited results: any
+    except (Exception, SystemExit) as error:  # of edited results or commands: any
         return one_line(error)
     return output.getvalue().strip().splitlines()[-1] if status else ""
 
@@ -67,12 +67,8 @@ def recomputed(
     again, images = scratch / "results", scratch / "figures"
     shutil.copytree(folder, again, ignore=lambda _, names: [n for n in names if derived(n)])
     for name in STORES:
-        try:
-            results = open_store(again, name)
-        except LabError:
-            continue  # `runs_agree` says why
-        if not (rows := results.select()).empty:
-            results.add_layers([run_of(row) for _, row in rows.iterrows()])
+        if runs := known_runs(again, name):
+            open_store(again, name).add_layers([run for _, run in runs])
     with ProcessPoolExecutor(min(cores(), len(scripts) or 1), get_context("spawn")) as pool:
         jobs = [
             pool.submit(redraw, words, again, images / str(number), data_dir)

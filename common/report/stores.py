@@ -2,9 +2,12 @@
 
 import functools
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+
+import pandas as pd
 
 from common import LabError
 from common.models.design import Design
@@ -56,6 +59,20 @@ def run_of(row: Mapping) -> Run:
         return Run(design, replace(recipe, **numbers), row["dataset"], row["seed"])
     except (LookupError, ValueError) as error:
         raise LabError(f"no design {row['design']} or no recipe {row['recipe']}") from error
+
+
+def known_runs(folder: Path, name: str) -> list[tuple[pd.Series, Run]]:
+    """The rows of `<name>.csv`, each with its run.
+
+    Without damaged files, and without rows that the current code cannot train: the check
+    `runs_agree` names them.
+    """
+    known = []
+    with suppress(LabError):
+        for _, row in open_store(folder, name).select().iterrows():
+            with suppress(LabError):
+                known.append((row, run_of(row)))
+    return known
 
 
 @functools.cache
